@@ -1,0 +1,141 @@
+//! What the worker needs from Flow Service, and how it can fail.
+//!
+//! The seam between deciding ([`crate::handler`]) and calling ([`client`]): nothing here names HTTP
+//! machinery, so a scripted implementation can stand in where time is fake.
+
+pub mod client;
+mod failure;
+mod problem;
+mod redact;
+mod retry_after;
+pub mod token;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::contract::reply::ErrorCode;
+use crate::retry::verdict::Verdict;
+
+/// One `POST /connections`, ready to be sent.
+#[derive(Clone)]
+pub struct CreateRequest {
+    /// Sent as `x-gw-ims-org-id`; already known to be safe in a header.
+    pub ims_org_id: String,
+    /// Sent as `x-sandbox-name`; already known to be safe in a header.
+    pub sandbox_name: String,
+    /// The JSON body, sent as it is. It carries credentials.
+    pub body: Bytes,
+}
+
+/// Flow Service's answer to a successful create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// The id of the new connection.
+    pub id: String,
+    /// The entity tag, its own double quotes included: the exact value for a later `If-Match`.
+    pub etag: Option<String>,
+}
+
+/// The calls the worker makes.
+pub trait FlowApi: Send + Sync + 'static {
+    /// Creates a connection with a single call; never repeats it except once, with a fresh token, after an
+    /// answer that says the token was bad.
+    fn create(&self, request: &CreateRequest) -> impl Future<Output = Result<Created, Failure>> + Send;
+}
+
+/// What kind of failure a call met. The kind decides the verdict and the reply's code; as a metric label it is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// DNS, connect or TLS failed: the request never left.
+    NotSent,
+    /// 429: refused before it was looked at.
+    Throttled,
+    /// The gateway could not pass the request on (its own 503 codes, 403 with code 503020).
+    Unavailable,
+    /// IMS could not issue an access token for now, so nothing was sent.
+    TokenUnavailable,
+    /// Sent, and no answer came in time.
+    Timeout,
+    /// Sent, and the connection broke before the whole answer was there.
+    NoAnswer,
+    /// The service itself failed (5xx, 408, 409): it may have done the work before.
+    ServerError,
+    /// A 2xx whose body does not tell the id of the connection.
+    Unreadable,
+    /// Any other 4xx, or a redirect: refused for good.
+    Refused,
+    /// The worker's own credentials or permissions are refused, by Flow Service, its gateway or IMS.
+    Unauthorized,
+}
+
+impl FailureKind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::NotSent,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::TokenUnavailable,
+        Self::Timeout,
+        Self::NoAnswer,
+        Self::ServerError,
+        Self::Unreadable,
+        Self::Refused,
+        Self::Unauthorized,
+    ];
+
+    /// What to do about it.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::NotSent | Self::Throttled | Self::Unavailable | Self::TokenUnavailable => Verdict::Retry,
+            Self::Timeout | Self::NoAnswer | Self::ServerError | Self::Unreadable => Verdict::Reconcile,
+            Self::Refused | Self::Unauthorized => Verdict::Fail,
+        }
+    }
+
+    /// What the sender is told if this is the last word.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Throttled => ErrorCode::Throttled,
+            Self::NotSent | Self::Unavailable | Self::TokenUnavailable => ErrorCode::Unavailable,
+            Self::Timeout | Self::NoAnswer | Self::ServerError | Self::Unreadable => ErrorCode::Ambiguous,
+            Self::Refused => ErrorCode::Rejected,
+            Self::Unauthorized => ErrorCode::Unauthorized,
+        }
+    }
+
+    /// The kind in logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::TokenUnavailable => "token_unavailable",
+            Self::Timeout => "timeout",
+            Self::NoAnswer => "no_answer",
+            Self::ServerError => "server_error",
+            Self::Unreadable => "unreadable",
+            Self::Refused => "refused",
+            Self::Unauthorized => "unauthorized",
+        }
+    }
+}
+
+/// A failed call: its kind, and what the other side said about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The kind, from which verdict and reply code follow.
+    pub kind: FailureKind,
+    /// An explanation for a person: bounded, and free of every secret that went out with the request.
+    pub message: String,
+    /// The HTTP status, if there was an answer.
+    pub http_status: Option<u16>,
+    /// The error code of Flow Service (`1100-400`), its gateway (`429050`) or IMS (`invalid_client`).
+    pub flow_code: Option<String>,
+    /// Adobe's id of the call.
+    pub request_id: Option<String>,
+    /// How long the other side asked us to wait. As it was sent: not capped here.
+    pub retry_after: Option<Duration>,
+}

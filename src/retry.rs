@@ -1,0 +1,3 @@
+//! Decisions about trying again: pure, without a clock, a socket or a broker.
+
+pub mod verdict;
