@@ -1,3 +1,18 @@
 //! The wire contract, version 1: what a job and a reply look like. No IO and no clock in here.
+//!
+//! A job is read strictly, because it carries credentials and decides where they go: what is unknown, doubled or
+//! of the wrong kind is refused by name, and no value of a job is ever repeated in an error.
 
+pub mod ids;
+pub mod job;
+pub mod problem;
 pub mod reply;
+pub mod schema;
+
+mod object;
+mod parse;
+
+pub use parse::{Defaults, Envelope, Limits, Rejected, parse};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The job: what a sender asks for, as it stands on the wire and as the worker holds it.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+
+use super::ids::{ImsOrgId, JobId, SandboxName};
+
+/// A job as it stands in the message body. `connection` is the body of Flow Service's `POST /connections`.
+///
+/// Unknown fields are refused here and in `connection`, so that a typo in `sandboxName` cannot create a connection
+/// somewhere else; a field given twice is refused wherever it stands; `null` counts as absent.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields, title = "Job")]
+pub(super) struct JobDocument {
+    /// Version of this contract; 1 if absent.
+    #[schemars(range(min = 1, max = 1))]
+    #[expect(dead_code, reason = "only 1 is accepted, so nothing depends on it")]
+    pub(super) schema_version: Option<u32>,
+    /// The id of the job. If absent, the AMQP `message_id` serves, and must then keep the same rules.
+    pub(super) job_id: Option<JobId>,
+    /// The organisation to create the connection in. If absent, the worker's `IMS_ORG_ID`.
+    pub(super) ims_org_id: Option<ImsOrgId>,
+    /// The sandbox to create the connection in. If absent, the worker's `SANDBOX_NAME`; never `prod` by default.
+    pub(super) sandbox_name: Option<SandboxName>,
+    /// The source by name, such as `hubspot`: stands in place of `connection.connectionSpec`, and of
+    /// `connection.auth.specName` where the source has one kind of authentication. If both are given they must agree.
+    pub(super) source: Option<String>,
+    /// The connection to create.
+    #[schemars(required, with = "ConnectionDocument")]
+    pub(super) connection: Option<ConnectionDocument>,
+    /// After this instant (RFC 3339, with an offset or `Z`) the job is not worth doing and is answered `expired`.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+/// The connection to create.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ConnectionDocument {
+    /// The connection's name. Flow Service does not ask for unique names.
+    #[schemars(length(min = 1))]
+    pub(super) name: String,
+    /// A description.
+    pub(super) description: Option<String>,
+    /// How Flow Service authenticates with the source. Unknown fields in here are passed on.
+    pub(super) auth: AuthDocument,
+    /// The connection spec of the source; required unless `source` names it.
+    pub(super) connection_spec: Option<ConnectionSpec>,
+}
+
+/// How Flow Service authenticates with the source.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub(super) struct AuthDocument {
+    /// The name of the connection spec's authentication, such as `Basic Authentication`; required unless `source`
+    /// tells it.
+    #[schemars(length(min = 1))]
+    pub(super) spec_name: Option<String>,
+    /// The credentials: free JSON, passed on as they stand.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub(super) params: Box<RawValue>,
+    /// Any further field, passed on as it stands.
+    #[schemars(skip)]
+    pub(super) others: Vec<(String, Box<RawValue>)>,
+}
+
+/// A source's connection spec.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ConnectionSpec {
+    /// The spec's id, such as `cc6a4487-9e91-433e-a3a3-9cf6626c1806` for HubSpot.
+    #[schemars(length(min = 1))]
+    pub(super) id: String,
+    /// The spec's version. Flow Service answers 422 without one, so it is always sent.
+    #[schemars(with = "Option<String>", extend("default" = "1.0"))]
+    pub(super) version: String,
+}
+
+/// A job that keeps the contract, with everything filled in: from here on nothing about it needs checking.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The job's id.
+    pub id: JobId,
+    /// The organisation to create the connection in.
+    pub ims_org_id: ImsOrgId,
+    /// The sandbox to create the connection in.
+    pub sandbox_name: SandboxName,
+    /// The connection's name.
+    pub name: String,
+    /// The connection spec's id.
+    pub connection_spec_id: String,
+    /// When the job is no longer worth doing.
+    pub expires_at: Option<Timestamp>,
+    /// The body of `POST /connections`. It carries credentials.
+    pub body: Bytes,
+}
+
+/// Shows which job it is and nothing that could be secret.
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("id", &self.id).field("body_bytes", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
+/// The body of `POST /connections`, in the order of Adobe's tutorial.
+pub(super) struct RequestBody<'a> {
+    pub(super) name: &'a str,
+    pub(super) description: Option<&'a str>,
+    pub(super) auth: RequestAuth<'a>,
+    pub(super) connection_spec: &'a ConnectionSpec,
+}
+
+/// The `auth` of the request body.
+pub(super) struct RequestAuth<'a> {
+    pub(super) spec_name: &'a str,
+    pub(super) params: &'a RawValue,
+    pub(super) others: &'a [(String, Box<RawValue>)],
+}
+
+impl Serialize for RequestBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.name)?;
+        if let Some(description) = self.description {
+            map.serialize_entry("description", description)?;
+        }
+        map.serialize_entry("auth", &self.auth)?;
+        map.serialize_entry("connectionSpec", self.connection_spec)?;
+        map.end()
+    }
+}
+
+impl Serialize for RequestAuth<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("specName", self.spec_name)?;
+        map.serialize_entry("params", self.params)?;
+        for (key, value) in self.others {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for ConnectionSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("version", &self.version)?;
+        map.end()
+    }
+}

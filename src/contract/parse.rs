@@ -1,0 +1,269 @@
+//! From bytes to a job, or to every reason why they are none.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::ids::{ImsOrgId, JobId, SandboxName};
+use super::job::{AuthDocument, ConnectionDocument, ConnectionSpec, Job, JobDocument, RequestAuth, RequestBody};
+use super::object::{Object, check_free, kind};
+use super::problem::Problems;
+use super::reply::SCHEMA_VERSION;
+use crate::sources;
+
+/// The version of a connection spec that is sent when the job names none.
+const DEFAULT_SPEC_VERSION: &str = "1.0";
+
+pub(super) const JOB_FIELDS: &[&str] =
+    &["schemaVersion", "jobId", "imsOrgId", "sandboxName", "source", "connection", "expiresAt"];
+pub(super) const CONNECTION_FIELDS: &[&str] = &["name", "description", "auth", "connectionSpec"];
+pub(super) const AUTH_FIELDS: &[&str] = &["specName", "params"];
+pub(super) const SPEC_FIELDS: &[&str] = &["id", "version"];
+
+/// How deep `connection.auth` stands in the message.
+const AUTH_DEPTH: usize = 3;
+
+/// What the worker's configuration fills in.
+#[derive(Debug, Clone, Default)]
+pub struct Defaults {
+    /// The organisation of jobs that name none.
+    pub ims_org_id: Option<ImsOrgId>,
+    /// The sandbox of jobs that name none.
+    pub sandbox_name: Option<SandboxName>,
+}
+
+/// What is accepted at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest message body, in bytes.
+    pub max_bytes: usize,
+}
+
+/// What the contract reads of a message's AMQP properties.
+#[derive(Debug, Clone, Default)]
+pub struct Envelope {
+    /// Serves as the job's id if the body has none.
+    pub message_id: Option<String>,
+    /// Given back with the reply.
+    pub correlation_id: Option<String>,
+}
+
+/// A message that is no job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problems}")]
+pub struct Rejected {
+    /// The job's id, if at least that could be read: from the body, else from `message_id`.
+    pub job_id: Option<JobId>,
+    /// Every fault.
+    pub problems: Problems,
+}
+
+/// Reads a job. Every fault is collected, and none repeats a value of the message.
+pub fn parse(
+    body: &[u8],
+    envelope: &Envelope,
+    defaults: &Defaults,
+    limits: Limits,
+) -> Result<Job, Rejected> {
+    let mut problems = Problems::default();
+    let mut job_id = envelope.message_id.as_deref().and_then(|id| JobId::parse(id).ok());
+    if let Some(raw) = json_text(body, limits, &mut problems)
+        && let Some(object) = Object::read(raw, "", &mut problems)
+    {
+        let document = read_document(&object, &mut problems);
+        if let Some(id) = &document.job_id {
+            job_id = Some(id.clone());
+        }
+        let resolved = resolve(document, job_id.clone(), envelope, defaults, &mut problems);
+        if problems.is_empty()
+            && let Some(job) = resolved
+        {
+            return Ok(job);
+        }
+    }
+    Err(Rejected { job_id, problems })
+}
+
+/// The whole message as one JSON value, or a problem that says where it is none.
+fn json_text<'a>(body: &'a [u8], limits: Limits, problems: &mut Problems) -> Option<&'a RawValue> {
+    if body.len() > limits.max_bytes {
+        let what = format!("{} bytes, expected at most {}", body.len(), limits.max_bytes);
+        problems.add("", what);
+        return None;
+    }
+    if body.is_empty() {
+        problems.add("", "an empty message, expected a JSON object");
+        return None;
+    }
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.add("", format!("invalid UTF-8 after byte {}, expected JSON", error.valid_up_to()));
+            return None;
+        }
+    };
+    serde_json::from_str::<&RawValue>(text)
+        .map_err(|error| problems.add("", format!("invalid JSON: {error}")))
+        .ok()
+}
+
+/// Reads what is there; what is missing or wrong is noted and left out.
+fn read_document(object: &Object<'_>, problems: &mut Problems) -> JobDocument {
+    object.refuse_others(JOB_FIELDS, problems);
+    JobDocument {
+        schema_version: read_schema_version(object, problems),
+        job_id: object.parsed("jobId", problems, JobId::parse),
+        ims_org_id: object.parsed("imsOrgId", problems, ImsOrgId::parse),
+        sandbox_name: object.parsed("sandboxName", problems, SandboxName::parse),
+        source: object.string("source", problems),
+        connection: object.required("connection", problems).and_then(|raw| read_connection(raw, problems)),
+        expires_at: object.parsed("expiresAt", problems, |text| {
+            text.parse().map_err(|_| {
+                "no such instant, expected RFC 3339 with an offset, like 2030-01-31T12:00:00Z".to_owned()
+            })
+        }),
+    }
+}
+
+fn read_schema_version(object: &Object<'_>, problems: &mut Problems) -> Option<u32> {
+    let raw = object.get("schemaVersion")?;
+    let what = match serde_json::from_str::<u32>(raw.get()) {
+        Ok(SCHEMA_VERSION) => return Some(SCHEMA_VERSION),
+        Ok(other) => format!("{other} is not supported, expected {SCHEMA_VERSION}"),
+        Err(_) => format!("{}, expected the number {SCHEMA_VERSION}", kind(raw)),
+    };
+    problems.add(object.path_of("schemaVersion"), what);
+    None
+}
+
+fn read_connection(raw: &RawValue, problems: &mut Problems) -> Option<ConnectionDocument> {
+    let object = Object::read(raw, "connection", problems)?;
+    object.refuse_others(CONNECTION_FIELDS, problems);
+    let name = object.required_string("name", problems);
+    let description = object.string("description", problems);
+    let auth = object.required("auth", problems).and_then(|raw| read_auth(raw, problems));
+    let connection_spec = object.get("connectionSpec").and_then(|raw| read_spec(raw, problems));
+    Some(ConnectionDocument { name: name?, description, auth: auth?, connection_spec })
+}
+
+fn read_auth(raw: &RawValue, problems: &mut Problems) -> Option<AuthDocument> {
+    let object = Object::read(raw, "connection.auth", problems)?;
+    let spec_name = match object.get("specName") {
+        Some(_) => object.required_string("specName", problems),
+        None => None,
+    };
+    let params = object.required("params", problems).filter(|params| {
+        let is_object = kind(params) == "an object";
+        if !is_object {
+            problems.add(object.path_of("params"), format!("{}, expected an object", kind(params)));
+        }
+        is_object
+    });
+    for (key, value) in object.others(&["specName"]) {
+        check_free(value, &object.path_of(key), AUTH_DEPTH, problems);
+    }
+    let others =
+        object.others(AUTH_FIELDS).map(|(key, value)| (key.clone(), (*value).to_owned())).collect();
+    Some(AuthDocument { spec_name, params: params?.to_owned(), others })
+}
+
+fn read_spec(raw: &RawValue, problems: &mut Problems) -> Option<ConnectionSpec> {
+    let object = Object::read(raw, "connection.connectionSpec", problems)?;
+    object.refuse_others(SPEC_FIELDS, problems);
+    let id = object.required_string("id", problems);
+    let version = match object.get("version") {
+        Some(_) => object.required_string("version", problems)?,
+        None => DEFAULT_SPEC_VERSION.to_owned(),
+    };
+    Some(ConnectionSpec { id: id?, version })
+}
+
+/// Fills in what the configuration and the catalogue know, and puts the request together.
+fn resolve(
+    document: JobDocument,
+    job_id: Option<JobId>,
+    envelope: &Envelope,
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> Option<Job> {
+    if job_id.is_none() && !problems.mention("jobId") {
+        problems.add("jobId", missing_job_id(envelope));
+    }
+    let ims_org_id = document.ims_org_id.or_else(|| defaults.ims_org_id.clone());
+    let sandbox_name = document.sandbox_name.or_else(|| defaults.sandbox_name.clone());
+    if ims_org_id.is_none() && !problems.mention("imsOrgId") {
+        problems.add("imsOrgId", "missing, and the worker has no default (IMS_ORG_ID)");
+    }
+    if sandbox_name.is_none() && !problems.mention("sandboxName") {
+        problems.add("sandboxName", "missing, and the worker has no default (SANDBOX_NAME)");
+    }
+    let mut connection = document.connection?;
+    if let Some(source) = &document.source {
+        fill_in_source(source, &mut connection, problems);
+    }
+    let ConnectionDocument { name, description, auth, connection_spec } = connection;
+    if auth.spec_name.is_none() && !problems.mention("connection.auth.specName") {
+        problems.add("connection.auth.specName", "missing");
+    }
+    if connection_spec.is_none() && !problems.mention("connection.connectionSpec") {
+        problems.add("connection.connectionSpec", "missing, and no source names it");
+    }
+    let (spec_name, connection_spec) = (auth.spec_name?, connection_spec?);
+    let body = RequestBody {
+        name: &name,
+        description: description.as_deref(),
+        auth: RequestAuth { spec_name: &spec_name, params: &auth.params, others: &auth.others },
+        connection_spec: &connection_spec,
+    };
+    let body = match serde_json::to_vec(&body) {
+        Ok(body) => Bytes::from(body),
+        Err(error) => {
+            problems.add("connection", format!("cannot be written as JSON: {error}"));
+            return None;
+        }
+    };
+    Some(Job {
+        id: job_id?,
+        ims_org_id: ims_org_id?,
+        sandbox_name: sandbox_name?,
+        name,
+        connection_spec_id: connection_spec.id,
+        expires_at: document.expires_at,
+        body,
+    })
+}
+
+fn missing_job_id(envelope: &Envelope) -> String {
+    match envelope.message_id.as_deref().map(JobId::parse) {
+        Some(Err(why)) => format!("missing, and the AMQP message_id cannot serve: {why}"),
+        _ => "missing, and so is the AMQP message_id".to_owned(),
+    }
+}
+
+/// Sets what a source's name stands for; where the job says it too, both must agree.
+fn fill_in_source(name: &str, connection: &mut ConnectionDocument, problems: &mut Problems) {
+    let Some(source) = sources::by_name(name) else {
+        problems.add("source", "unknown, expected the name of a source such as hubspot");
+        return;
+    };
+    let spec = ConnectionSpec { id: source.spec_id.to_owned(), version: source.spec_version.to_owned() };
+    match &connection.connection_spec {
+        Some(given) if given.id != spec.id => {
+            problems.add("connection.connectionSpec.id", format!("does not agree with source {name}"));
+        }
+        Some(_) => {}
+        None => connection.connection_spec = Some(spec),
+    }
+    let known = || source.auth.iter().map(|auth| auth.spec_name).collect::<Vec<_>>().join(", ");
+    match (&connection.auth.spec_name, source.auth) {
+        (Some(given), auths) if !auths.iter().any(|auth| auth.spec_name == given) => problems.add(
+            "connection.auth.specName",
+            format!("does not agree with source {name}, expected one of {}", known()),
+        ),
+        (None, [only]) => connection.auth.spec_name = Some(only.spec_name.to_owned()),
+        (None, _) => problems.add(
+            "connection.auth.specName",
+            format!("missing, source {name} has more than one: {}", known()),
+        ),
+        _ => {}
+    }
+}
