@@ -1,0 +1,16 @@
+//! RabbitMQ over lapin: everything that speaks AMQP 0-9-1, and the only place that names lapin.
+//!
+//! A [`session::Session`] is two connections: one takes jobs and settles them, one publishes. The broker blocks a
+//! connection that publishes while it is short of memory or disk, and a blocked connection cannot even
+//! acknowledge; so the two are apart. A session never heals itself: any error ends it, and [`crate::app`] opens
+//! the next. (lapin can recover by itself, but silently, slowly, and with deliveries that no longer count.)
+
+pub mod connection;
+pub mod delivery;
+mod error;
+pub mod properties;
+pub mod publisher;
+pub mod session;
+pub mod topology;
+
+pub use error::Error;

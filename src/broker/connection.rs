@@ -1,0 +1,181 @@
+//! Connecting: address, TLS, login, heartbeat, and a deadline on every step.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
+use lapin::{Connection, ConnectionProperties};
+use secrecy::ExposeSecret;
+use url::{Host, Url};
+
+use super::Error;
+use crate::secret::SecretSource;
+
+/// The first step; an error in it gets a hint about the login.
+pub(super) const CONNECT: &str = "connect to the broker";
+
+/// Where the broker is and how to log in.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// `amqp://` or `amqps://`, with user, password and virtual host. Read anew for every connection.
+    pub url: SecretSource,
+    /// Certificates (PEM) that are trusted besides the system's own.
+    pub ca_file: Option<PathBuf>,
+    /// The worker's own certificate.
+    pub identity: Option<Identity>,
+    /// How to log in.
+    pub mechanism: Mechanism,
+    /// Asked-for heartbeat interval; the smaller of this and the broker's counts. A silent peer is noticed after
+    /// twice this time.
+    pub heartbeat: Duration,
+    /// Deadline of connecting, and of every single step after it.
+    pub timeout: Duration,
+}
+
+/// A client certificate and its key.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The certificate (PEM).
+    pub certificate_file: PathBuf,
+    /// Its private key (PEM).
+    pub key_file: PathBuf,
+}
+
+/// How to log in (SASL).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// With the user and password of the address.
+    Plain,
+    /// With the client certificate; RabbitMQ needs its plugin `rabbitmq_auth_mechanism_ssl`.
+    External,
+}
+
+/// An address that cannot be used. Never shows the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Not a URL at all.
+    #[error("not a URL, expected amqp://USER:PASSWORD@HOST:PORT/VHOST")]
+    NotAUrl,
+    /// Some other protocol.
+    #[error("expected a URL that starts with amqp:// or amqps://")]
+    Scheme,
+    /// No host.
+    #[error("the URL names no host")]
+    NoHost,
+    /// lapin's address parser silently turns an IPv6 literal into `localhost`.
+    #[error("IPv6 literals are not supported, give a host name")]
+    Ipv6Literal,
+    /// The path is more than a virtual host.
+    #[error("the virtual host is not a single path segment; write / as %2f")]
+    VirtualHost,
+    /// A parameter that the client does not know.
+    #[error("the part after ? is not understood")]
+    Query,
+}
+
+/// Checks an address without connecting.
+pub fn check_url(text: &str) -> Result<(), UrlError> {
+    parse_url(text).map(drop)
+}
+
+fn parse_url(text: &str) -> Result<AMQPUri, UrlError> {
+    let url = Url::parse(text).map_err(|_| UrlError::NotAUrl)?;
+    if !matches!(url.scheme(), "amqp" | "amqps") {
+        return Err(UrlError::Scheme);
+    }
+    // For a scheme it does not know, `Url` takes the host as opaque text; only an IPv6 literal is recognised.
+    match url.host() {
+        None => return Err(UrlError::NoHost),
+        Some(Host::Ipv6(_)) => return Err(UrlError::Ipv6Literal),
+        Some(Host::Domain("")) => return Err(UrlError::NoHost),
+        Some(Host::Domain(_) | Host::Ipv4(_)) => {}
+    }
+    if url.path().trim_start_matches('/').contains('/') {
+        return Err(UrlError::VirtualHost);
+    }
+    text.parse::<AMQPUri>().map_err(|_| UrlError::Query)
+}
+
+/// Runs one step under the endpoint's deadline.
+pub(super) async fn step<T>(
+    timeout: Duration,
+    name: &'static str,
+    future: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(timeout, future).await {
+        Ok(result) => result.map_err(|error| Error::lapin(name, error)),
+        Err(_) => Err(Error::Timeout { step: name, after: timeout }),
+    }
+}
+
+/// Opens a connection; `role` is part of the name that RabbitMQ's management pages show.
+///
+/// lapin leaks a thread when a connect is cancelled (measured: one per attempt against a silent peer), so
+/// attempts must not go on for ever.
+pub(super) async fn connect(endpoint: &Endpoint, role: &str) -> Result<Connection, Error> {
+    let url = endpoint.url.read()?;
+    let mut uri = parse_url(url.expose_secret())?;
+    uri.query.heartbeat = Some(u16::try_from(endpoint.heartbeat.as_secs()).unwrap_or(u16::MAX));
+    uri.query.auth_mechanism = Some(match endpoint.mechanism {
+        Mechanism::Plain => SASLMechanism::Plain,
+        Mechanism::External => SASLMechanism::External,
+    });
+    let tls = match uri.scheme {
+        AMQPScheme::AMQP => OwnedTLSConfig::default(),
+        AMQPScheme::AMQPS => tls_config(endpoint)?,
+    };
+    let properties =
+        ConnectionProperties::default().with_connection_name(format!("connection-worker {role}").into());
+    let runtime = lapin::runtime::default_runtime().map_err(|error| Error::lapin(CONNECT, error))?;
+    let connecting = Connection::connect_uri_with_config(uri, properties, tls, runtime);
+    step(endpoint.timeout, CONNECT, connecting).await
+}
+
+fn tls_config(endpoint: &Endpoint) -> Result<OwnedTLSConfig, Error> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| Error::TlsFile { path: path.clone(), source })
+    };
+    let cert_chain = match &endpoint.ca_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| Error::TlsFile { path: path.clone(), source })?;
+            Some(text)
+        }
+        None => None,
+    };
+    let identity = match &endpoint.identity {
+        Some(Identity { certificate_file, key_file }) => {
+            Some(OwnedIdentity::PKCS8 { pem: read(certificate_file)?, key: read(key_file)? })
+        }
+        None => None,
+    };
+    Ok(OwnedTLSConfig { identity, cert_chain })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked() {
+        for good in [
+            "amqp://guest:guest@localhost:5672/%2f",
+            "amqps://rabbit.example.com",
+            "amqp://u:p@10.0.0.1/vhost?channel_max=100",
+        ] {
+            assert_eq!(check_url(good), Ok(()), "{good}");
+        }
+        for (bad, error) in [
+            ("rabbit", UrlError::NotAUrl),
+            ("http://rabbit", UrlError::Scheme),
+            ("amqp://", UrlError::NoHost),
+            ("amqp://u:p@[::1]:5672/", UrlError::Ipv6Literal),
+            ("amqp://h/a/b", UrlError::VirtualHost),
+            ("amqp://h/?heartbeat=soon", UrlError::Query),
+        ] {
+            assert_eq!(check_url(bad), Err(error), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A message taken from the job queue, which must be settled exactly once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use lapin::Acker;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+
+use super::Error;
+use super::connection::step;
+use super::properties::Properties;
+
+/// A message and the duty to settle it. Dropped unsettled, it comes again when the session ends.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Its content.
+    pub body: Bytes,
+    /// Its properties.
+    pub properties: Properties,
+    /// Whether the broker delivered it before: then the first attempt may have done the work.
+    pub redelivered: bool,
+    acker: Acker,
+    timeout: Duration,
+}
+
+/// How a delivery ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done: the broker forgets it.
+    Ack,
+    /// Not begun, or certainly not done: the broker delivers it again.
+    Requeue,
+}
+
+/// Whether a settlement counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The broker was told.
+    Done,
+    /// The delivery belongs to a connection that is gone; the broker delivers it again.
+    Stale,
+}
+
+impl Delivery {
+    pub(super) fn new(delivery: lapin::message::Delivery, timeout: Duration) -> Self {
+        Self {
+            body: Bytes::from(delivery.data),
+            properties: Properties(delivery.properties),
+            redelivered: delivery.redelivered,
+            acker: delivery.acker,
+            timeout,
+        }
+    }
+
+    /// Whether the connection that brought it is gone. Work on a stale delivery would be done twice.
+    pub fn is_stale(&self) -> bool {
+        !self.acker.usable()
+    }
+
+    /// Settles it. Consumes it: there is no second time.
+    pub async fn settle(self, settlement: Settlement) -> Result<Settled, Error> {
+        let settled = match settlement {
+            Settlement::Ack => {
+                step(self.timeout, "acknowledge a job", self.acker.ack(BasicAckOptions::default())).await
+            }
+            // nack, not reject: from RabbitMQ 4.3 on only a reject counts towards a queue's delivery limit.
+            Settlement::Requeue => {
+                let options = BasicNackOptions { requeue: true, multiple: false };
+                step(self.timeout, "hand a job back", self.acker.nack(options)).await
+            }
+        };
+        match settled {
+            Ok(true) => Ok(Settled::Done),
+            Ok(false) => Ok(Settled::Stale),
+            Err(_) if !self.acker.usable() && self.acker.poisoned() => Ok(Settled::Stale),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery() -> (Acker, Delivery) {
+        let mock = lapin::message::Delivery::mock(1, "".into(), "jobs".into(), false, b"{}".to_vec());
+        (mock.acker.clone(), Delivery::new(mock, Duration::from_secs(1)))
+    }
+
+    #[tokio::test]
+    async fn a_delivery_is_settled_once() {
+        let (_, fresh) = delivery();
+        assert!(!fresh.is_stale());
+        assert_eq!(fresh.settle(Settlement::Ack).await.unwrap(), Settled::Done);
+    }
+
+    #[tokio::test]
+    async fn a_settlement_that_did_not_count_is_told() {
+        let (acker, used) = delivery();
+        acker.ack(BasicAckOptions::default()).await.unwrap();
+        assert!(used.is_stale());
+        assert_eq!(used.settle(Settlement::Requeue).await.unwrap(), Settled::Stale);
+    }
+}

@@ -1,0 +1,159 @@
+//! Publishes messages so that "sent" means: a queue has it.
+//!
+//! A message counts as sent only when the broker has confirmed it *and* has not returned it. lapin pairs returns
+//! with confirms by order of arrival, so with two mandatory publishes under way on one channel a return can be
+//! taken for the other's (measured: up to 3 % misjudged). Hence a pool of channels, each with one publish in
+//! flight; a channel whose publish did not end well is thrown away.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{Channel, Confirmation, Connection};
+use tokio::sync::Semaphore;
+
+use super::Error;
+use super::connection::step;
+use super::properties::Properties;
+use crate::metrics::broker::PublishResult;
+
+const PUBLISH: &str = "publish a message";
+
+/// A pool of channels for mandatory, confirmed publishing to the default exchange.
+pub struct Publisher {
+    connection: Arc<Connection>,
+    idle: Mutex<Vec<Channel>>,
+    permits: Semaphore,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("free_channels", &self.permits.available_permits()).finish_non_exhaustive()
+    }
+}
+
+/// Why a message was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No queue of that name: the broker returned the message.
+    #[error("there is no queue {queue}")]
+    Returned {
+        /// The queue's name.
+        queue: String,
+    },
+    /// The broker would not take it: the queue is full, or the name is none it accepts.
+    #[error("the broker refused the message")]
+    Refused(#[source] Option<Error>),
+    /// Nobody knows: no word from the broker, or the connection was lost. It may have been sent.
+    #[error("the broker did not confirm the message")]
+    Unconfirmed(#[source] Error),
+}
+
+impl PublishError {
+    /// The error as it is counted.
+    pub fn result(&self) -> PublishResult {
+        match self {
+            Self::Returned { .. } => PublishResult::Returned,
+            Self::Refused(_) => PublishResult::Refused,
+            Self::Unconfirmed(_) => PublishResult::Unconfirmed,
+        }
+    }
+}
+
+impl Publisher {
+    /// A pool of at most `channels` channels on `connection`; the first is opened at once.
+    pub(super) async fn new(
+        connection: Arc<Connection>,
+        channels: usize,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let publisher = Self {
+            connection,
+            idle: Mutex::new(Vec::with_capacity(channels)),
+            permits: Semaphore::new(channels),
+            timeout,
+        };
+        let first = publisher.open_channel().await?;
+        publisher.give_back(first);
+        Ok(publisher)
+    }
+
+    /// Whether the broker blocks publishing for now (memory or disk alarm).
+    pub fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    /// Whether the connection is up.
+    pub fn is_connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    /// Publishes to a queue and waits for the broker's word. Safe to drop half-way: the channel is dropped with it.
+    pub async fn publish(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), PublishError> {
+        let key = ShortString::try_new(queue)
+            .map_err(|_| PublishError::Refused(Some(Error::TooLong { what: "the queue's name" })))?;
+        let Ok(_permit) = self.permits.acquire().await else {
+            // Nobody closes the semaphore; if somebody did, the pool would be shut.
+            return Err(PublishError::Unconfirmed(Error::Closed { role: "publish" }));
+        };
+        let idle = self.take_idle();
+        let channel = match idle {
+            Some(channel) => channel,
+            None => self.open_channel().await.map_err(PublishError::Unconfirmed)?,
+        };
+        let publishing = async {
+            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+            channel.basic_publish("".into(), key, options, body, properties.0.clone()).await?.await
+        };
+        match step(self.timeout, PUBLISH, publishing).await {
+            Ok(Confirmation::Ack(None)) => {
+                self.give_back(channel);
+                Ok(())
+            }
+            Ok(Confirmation::Ack(Some(returned))) => {
+                let ours = returned.delivery.properties.message_id() == properties.0.message_id();
+                if !ours {
+                    // Cannot happen with one publish in flight; if it did, nothing on this channel can be trusted.
+                    return Err(PublishError::Unconfirmed(Error::Closed { role: "publish" }));
+                }
+                self.give_back(channel);
+                Err(PublishError::Returned { queue: queue.to_owned() })
+            }
+            Ok(Confirmation::Nack(_)) => {
+                self.give_back(channel);
+                Err(PublishError::Refused(None))
+            }
+            Ok(Confirmation::NotRequested) => {
+                Err(PublishError::Unconfirmed(Error::Closed { role: "publish" }))
+            }
+            // The broker closed the channel over this message: sending it again would end the same way.
+            Err(error @ Error::Refused { .. }) if self.is_connected() => {
+                Err(PublishError::Refused(Some(error)))
+            }
+            Err(error) => Err(PublishError::Unconfirmed(error)),
+        }
+    }
+
+    fn take_idle(&self) -> Option<Channel> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(channel) = idle.pop() {
+            if channel.status().connected() {
+                return Some(channel);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, channel: Channel) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+    }
+
+    async fn open_channel(&self) -> Result<Channel, Error> {
+        let channel = step(self.timeout, "open a channel", self.connection.create_channel()).await?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        step(self.timeout, "turn on publisher confirms", confirms).await?;
+        Ok(channel)
+    }
+}

@@ -1,0 +1,131 @@
+//! One stretch of being connected: from connect to the first error, or to an orderly close.
+//!
+//! Knows nothing of jobs. Whatever goes wrong ends the session; healing is the supervisor's work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, Consumer};
+
+use super::Error;
+use super::connection::{Endpoint, connect, step};
+use super::delivery::Delivery;
+use super::publisher::Publisher;
+use super::topology::{self, Queues, TopologyMode};
+
+/// What a session needs to know.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// The broker.
+    pub endpoint: Endpoint,
+    /// The queues.
+    pub queues: Queues,
+    /// What to do about missing queues.
+    pub topology: TopologyMode,
+    /// Deliveries that may be unsettled at the same time: this is the limit of concurrency. lapin buffers without
+    /// bounds, so it is never 0, which would mean no limit.
+    pub prefetch: u16,
+    /// Channels to publish on; one message is in flight on each.
+    pub publish_channels: usize,
+}
+
+/// Two connections, a consumer on one and a publisher on the other.
+pub struct Session {
+    consume: Connection,
+    publish: Arc<Connection>,
+    channel: Channel,
+    consumer: Consumer,
+    publisher: Arc<Publisher>,
+    prefetch: u16,
+    queue: String,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Connects, makes sure of the queues, and starts to consume.
+    pub async fn open(settings: &SessionSettings) -> Result<Self, Error> {
+        let endpoint = &settings.endpoint;
+        let timeout = endpoint.timeout;
+        let (consume, publish) =
+            tokio::try_join!(connect(endpoint, "consume"), connect(endpoint, "publish"))?;
+        topology::ensure(&consume, &settings.queues, settings.topology, timeout).await?;
+
+        let publish = Arc::new(publish);
+        let publisher =
+            Publisher::new(Arc::clone(&publish), settings.publish_channels, timeout).await?;
+        let channel = step(timeout, "open a channel", consume.create_channel()).await?;
+        // Before the consumer, because it holds only for consumers that start later; per consumer, because quorum
+        // queues refuse the global kind.
+        let qos = channel.basic_qos(settings.prefetch, BasicQosOptions { global: false });
+        step(timeout, "limit the prefetch", qos).await?;
+        let queue = settings.queues.jobs.clone();
+        let consuming = channel.basic_consume(
+            queue.as_str().into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let consumer = step(timeout, "consume the job queue", consuming).await?;
+        let publisher = Arc::new(publisher);
+        Ok(Self { consume, publish, channel, consumer, publisher, prefetch: settings.prefetch, queue, timeout })
+    }
+
+    /// Publishes on this session's connection.
+    pub fn publisher(&self) -> Arc<Publisher> {
+        Arc::clone(&self.publisher)
+    }
+
+    /// The next job. An end that we did not ask for is an error, never a success. Safe to drop and call again.
+    pub async fn next(&mut self) -> Result<Delivery, Error> {
+        match self.consumer.next().await {
+            Some(Ok(delivery)) => Ok(Delivery::new(delivery, self.timeout)),
+            Some(Err(error)) => Err(Error::lapin("consume the job queue", error)),
+            None if self.consume.status().connected() => Err(Error::Cancelled { queue: self.queue.clone() }),
+            None => Err(Error::Closed { role: "consume" }),
+        }
+    }
+
+    /// Whether the broker blocks the connections (consume, publish); an error if one of them is gone.
+    pub fn check(&self) -> Result<(bool, bool), Error> {
+        if !self.consume.status().connected() {
+            return Err(Error::Closed { role: "consume" });
+        }
+        if !self.publish.status().connected() {
+            return Err(Error::Closed { role: "publish" });
+        }
+        Ok((self.consume.status().blocked(), self.publish.status().blocked()))
+    }
+
+    /// Takes no more jobs; gives those that had arrived and were not yet taken.
+    pub async fn stop_consuming(&mut self) -> Result<Vec<Delivery>, Error> {
+        let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
+        step(self.timeout, "stop consuming", cancelling).await?;
+        let mut untaken = Vec::new();
+        while let Some(delivery) = self.consumer.next().await {
+            let delivery = delivery.map_err(|error| Error::lapin("stop consuming", error))?;
+            untaken.push(Delivery::new(delivery, self.timeout));
+        }
+        Ok(untaken)
+    }
+
+    /// Closes in order. What is unsettled then goes back to the queue.
+    ///
+    /// Quorum queues can lose acknowledgements that arrive right before the channel closes, so one answered
+    /// request goes in between: once it is answered, everything before it was handled.
+    pub async fn close(self) -> Result<(), Error> {
+        let round_trip = self.channel.basic_qos(self.prefetch, BasicQosOptions { global: false });
+        step(self.timeout, "settle the last jobs", round_trip).await?;
+        step(self.timeout, "close the channel", self.channel.close(200, "OK".into())).await?;
+        step(self.timeout, "close the consume connection", self.consume.close(200, "OK".into())).await?;
+        step(self.timeout, "close the publish connection", self.publish.close(200, "OK".into())).await
+    }
+}

@@ -1,0 +1,149 @@
+//! The queues: their names, and what is done about missing ones.
+//!
+//! An existing queue is used as it is. Whether it exists is asked passively, on a channel of its own, because a
+//! "no" closes the channel; and a declaration with other arguments than the queue has would be refused.
+
+use std::time::Duration;
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Connection, ErrorKind};
+
+use super::Error;
+use super::connection::step;
+
+/// The names of the queues. All others are derived from the first two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queues {
+    /// Where jobs come from.
+    pub jobs: String,
+    /// Where replies go that name no other place.
+    pub replies: String,
+}
+
+/// What to do about missing queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopologyMode {
+    /// Create them.
+    Create,
+    /// Refuse to start and name them.
+    Verify,
+}
+
+impl Queues {
+    /// Parked jobs.
+    pub fn dead(&self) -> String {
+        format!("{}.dead", self.jobs)
+    }
+
+    /// Replies that no queue would take.
+    pub fn undeliverable(&self) -> String {
+        format!("{}.undeliverable", self.jobs)
+    }
+
+    /// Whether a queue is one that the worker itself reads or parks in; a reply there could loop for ever.
+    pub fn is_own(&self, queue: &str) -> bool {
+        queue.strip_prefix(&self.jobs).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    /// Every queue and the arguments it is created with.
+    fn all(&self) -> [(String, FieldTable); 4] {
+        [
+            (self.dead(), quorum()),
+            (self.undeliverable(), quorum()),
+            (self.replies.clone(), quorum()),
+            (self.jobs.clone(), self.jobs_arguments()),
+        ]
+    }
+
+    /// Jobs dead-letter to the dead-letter queue, with the broker's own confirms in between: without
+    /// `at-least-once` a dead letter is dropped when its target does not take it. That strategy needs
+    /// `reject-publish`, which acts only on a queue with a length limit; this one has none.
+    fn jobs_arguments(&self) -> FieldTable {
+        let mut arguments = quorum();
+        let mut text = |key: &str, value: &str| {
+            arguments.insert(key.into(), AMQPValue::LongString(value.into()));
+        };
+        text("x-dead-letter-exchange", "");
+        text("x-dead-letter-routing-key", &self.dead());
+        text("x-dead-letter-strategy", "at-least-once");
+        text("x-overflow", "reject-publish");
+        arguments
+    }
+}
+
+/// Replicated, and on disk before it is confirmed.
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments
+}
+
+/// Makes sure that every queue exists.
+pub(super) async fn ensure(
+    connection: &Connection,
+    queues: &Queues,
+    mode: TopologyMode,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    for (name, arguments) in queues.all() {
+        if exists(connection, &name, timeout).await? {
+            continue;
+        }
+        match mode {
+            TopologyMode::Verify => missing.push(name),
+            TopologyMode::Create => declare(connection, &name, arguments, timeout).await?,
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Error::MissingQueues(missing)) }
+}
+
+/// Asks for a queue on a channel that the answer may close.
+async fn exists(connection: &Connection, name: &str, timeout: Duration) -> Result<bool, Error> {
+    let channel = step(timeout, "open a channel", connection.create_channel()).await?;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let asked = channel.queue_declare(name.into(), options, FieldTable::default());
+    match tokio::time::timeout(timeout, asked).await {
+        Ok(Ok(_)) => {
+            step(timeout, "close a channel", channel.close(200, "OK".into())).await?;
+            Ok(true)
+        }
+        Ok(Err(error)) if is_not_found(&error) => Ok(false),
+        // An exclusive queue of somebody else exists, and is locked (405): it cannot be used.
+        Ok(Err(error)) => Err(Error::lapin("look for a queue", error)),
+        Err(_) => Err(Error::Timeout { step: "look for a queue", after: timeout }),
+    }
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(protocol) if protocol.get_id() == 404)
+}
+
+async fn declare(
+    connection: &Connection,
+    name: &str,
+    arguments: FieldTable,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let channel = step(timeout, "open a channel", connection.create_channel()).await?;
+    let options = QueueDeclareOptions::durable();
+    step(timeout, "create a queue", channel.queue_declare(name.into(), options, arguments)).await?;
+    step(timeout, "close a channel", channel.close(200, "OK".into())).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Queues;
+
+    #[test]
+    fn own_queues_are_known_by_their_name() {
+        let queues = Queues { jobs: "connections.jobs".to_owned(), replies: "connections.replies".to_owned() };
+        for own in ["connections.jobs", "connections.jobs.dead", "connections.jobs.retry.10s"] {
+            assert!(queues.is_own(own), "{own}");
+        }
+        for other in ["connections.replies", "connections.jobs2", "mine", ""] {
+            assert!(!queues.is_own(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What is counted about the broker: sessions, replies, settlements.
+
+use std::time::Duration;
+
+use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+use super::{DURATION_BUCKETS, register};
+
+/// One of the two connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Takes jobs and settles them.
+    Consume,
+    /// Publishes replies.
+    Publish,
+}
+
+impl Role {
+    const ALL: [Self; 2] = [Self::Consume, Self::Publish];
+
+    /// The role in logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Consume => "consume",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// How a publish ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishResult {
+    /// Routed to a queue and confirmed.
+    Confirmed,
+    /// Returned: no such queue.
+    Returned,
+    /// Refused by the broker (nack, or the channel was closed on us).
+    Refused,
+    /// No confirm came: timeout, or the connection was lost.
+    Unconfirmed,
+}
+
+impl PublishResult {
+    const ALL: [Self; 4] = [Self::Confirmed, Self::Returned, Self::Refused, Self::Unconfirmed];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Returned => "returned",
+            Self::Refused => "refused",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
+/// What a delivery was settled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettlementKind {
+    /// Done: removed from the queue.
+    Ack,
+    /// Given back to the queue.
+    Requeue,
+}
+
+impl SettlementKind {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::Requeue => "requeue",
+        }
+    }
+}
+
+/// Counters of everything that goes over AMQP.
+#[derive(Debug, Clone)]
+pub struct BrokerMetrics {
+    up: IntGaugeVec,
+    blocked: IntGaugeVec,
+    sessions: IntCounter,
+    session_failures: IntCounter,
+    publishes: IntCounterVec,
+    publish_duration: HistogramVec,
+    undeliverable: IntCounterVec,
+    dead_lettered: IntCounterVec,
+    settlements: IntCounterVec,
+    drain_duration: Gauge,
+    unfinished: IntCounter,
+}
+
+/// Why a reply went to the undeliverable queue: no such queue, or the broker refused it there.
+const UNDELIVERABLE: [&str; 2] = ["returned", "refused"];
+
+impl BrokerMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counters = |name, help, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let counter = |name, help| register(registry, IntCounter::new(name, help)?);
+        let gauges = |name, help| -> Result<IntGaugeVec, prometheus::Error> {
+            register(registry, IntGaugeVec::new(Opts::new(name, help), &["role"])?)
+        };
+        let publish_duration = HistogramOpts::new(
+            "publish_duration_seconds",
+            "Time from publishing a message to the broker's word on it.",
+        );
+        let metrics = Self {
+            up: gauges("amqp_connection_up", "1 while the connection to the broker is up.")?,
+            blocked: gauges("amqp_connection_blocked", "1 while the broker blocks the connection (alarm).")?,
+            sessions: counter("amqp_sessions_total", "Broker sessions opened.")?,
+            session_failures: counter("amqp_session_failures_total", "Sessions lost, or not opened.")?,
+            publishes: counters(
+                "messages_published_total",
+                "Messages published, by what they are and how it ended.",
+                &["kind", "result"],
+            )?,
+            publish_duration: register(
+                registry,
+                HistogramVec::new(publish_duration.buckets(DURATION_BUCKETS.to_vec()), &["result"])?,
+            )?,
+            undeliverable: counters(
+                "replies_undeliverable_total",
+                "Replies that went to the undeliverable queue.",
+                &["reason"],
+            )?,
+            dead_lettered: counters(
+                "dead_lettered_total",
+                "Messages parked in the dead-letter queue.",
+                &["reason"],
+            )?,
+            settlements: counters(
+                "settlements_total",
+                "Deliveries settled; stale ones belong to a lost connection and come again.",
+                &["kind", "stale"],
+            )?,
+            drain_duration: register(
+                registry,
+                Gauge::new("drain_duration_seconds", "How long the last drain took.")?,
+            )?,
+            unfinished: counter(
+                "shutdown_abandoned_jobs_total",
+                "Jobs still running when the grace period of a shutdown ended.",
+            )?,
+        };
+        metrics.touch_every_label_set();
+        Ok(metrics)
+    }
+
+    fn touch_every_label_set(&self) {
+        for role in Role::ALL.map(Role::as_str) {
+            self.up.with_label_values(&[role]);
+            self.blocked.with_label_values(&[role]);
+        }
+        for result in PublishResult::ALL.map(PublishResult::label) {
+            for kind in ["reply", "parked"] {
+                self.publishes.with_label_values(&[kind, result]);
+            }
+            self.publish_duration.with_label_values(&[result]);
+        }
+        for reason in UNDELIVERABLE {
+            self.undeliverable.with_label_values(&[reason]);
+        }
+        self.dead_lettered.with_label_values(&["malformed"]);
+        for kind in [SettlementKind::Ack, SettlementKind::Requeue].map(SettlementKind::label) {
+            for stale in ["true", "false"] {
+                self.settlements.with_label_values(&[kind, stale]);
+            }
+        }
+    }
+
+    /// A session is open.
+    pub fn session_opened(&self) {
+        self.sessions.inc();
+        self.connections(Some((false, false)));
+    }
+
+    /// A session was lost or could not be opened.
+    pub fn session_failed(&self) {
+        self.session_failures.inc();
+        self.connections(None);
+    }
+
+    /// The session was closed in order.
+    pub fn session_closed(&self) {
+        self.connections(None);
+    }
+
+    /// Both connections are up, and whether the broker blocks them (consume, publish); `None`: both are down.
+    pub fn connections(&self, blocked: Option<(bool, bool)>) {
+        let (consume, publish) = blocked.unwrap_or_default();
+        for (role, blocked) in [(Role::Consume, consume), (Role::Publish, publish)] {
+            self.blocked.with_label_values(&[role.as_str()]).set(i64::from(blocked));
+        }
+        for role in Role::ALL {
+            self.up.with_label_values(&[role.as_str()]).set(i64::from(blocked.is_some()));
+        }
+    }
+
+    /// A message was published: `kind` is `reply` or `parked`.
+    pub fn published(&self, kind: &'static str, result: PublishResult, took: Duration) {
+        self.publishes.with_label_values(&[kind, result.label()]).inc();
+        self.publish_duration.with_label_values(&[result.label()]).observe(took.as_secs_f64());
+    }
+
+    /// A reply went to the undeliverable queue instead.
+    pub fn reply_undeliverable(&self, result: PublishResult) {
+        self.undeliverable.with_label_values(&[result.label()]).inc();
+    }
+
+    /// A message was parked in the dead-letter queue.
+    pub fn dead_lettered(&self, reason: &'static str) {
+        self.dead_lettered.with_label_values(&[reason]).inc();
+    }
+
+    /// A delivery was settled, or was found stale.
+    pub fn settled(&self, kind: SettlementKind, stale: bool) {
+        self.settlements.with_label_values(&[kind.label(), if stale { "true" } else { "false" }]).inc();
+    }
+
+    /// A drain ended, with so many jobs still running.
+    pub fn drained(&self, took: Duration, unfinished: usize) {
+        self.drain_duration.set(took.as_secs_f64());
+        self.unfinished.inc_by(u64::try_from(unfinished).unwrap_or(u64::MAX));
+    }
+}
