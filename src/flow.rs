@@ -5,16 +5,24 @@
 
 pub mod client;
 mod failure;
+mod forms;
+mod http;
 mod problem;
 mod redact;
 mod retry_after;
+mod sent;
 pub mod token;
 
+#[cfg(test)]
+mod scripted;
+
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::http::BuildError;
 use crate::contract::reply::ErrorCode;
 use crate::retry::verdict::Verdict;
 
@@ -27,6 +35,18 @@ pub struct CreateRequest {
     pub sandbox_name: String,
     /// The JSON body, sent as it is. It carries credentials.
     pub body: Bytes,
+}
+
+impl fmt::Debug for CreateRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ims_org_id, sandbox_name, body } = self;
+        formatter
+            .debug_struct("CreateRequest")
+            .field("ims_org_id", ims_org_id)
+            .field("sandbox_name", sandbox_name)
+            .field("body", &format_args!("[{} bytes]", body.len()))
+            .finish()
+    }
 }
 
 /// Flow Service's answer to a successful create.
@@ -123,14 +143,14 @@ impl FailureKind {
 }
 
 /// A failed call: its kind, and what the other side said about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// The kind, from which verdict and reply code follow.
     pub kind: FailureKind,
     /// An explanation for a person: bounded, and free of every secret that went out with the request.
     pub message: String,
-    /// The HTTP status, if there was an answer.
+    /// The HTTP status, if there was an answer: of Flow Service, or of IMS if that is where the call ended.
     pub http_status: Option<u16>,
     /// The error code of Flow Service (`1100-400`), its gateway (`429050`) or IMS (`invalid_client`).
     pub flow_code: Option<String>,
@@ -138,4 +158,11 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// How long the other side asked us to wait. As it was sent: not capped here.
     pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure without an answer from the other side.
+    pub(crate) fn new(kind: FailureKind, message: String) -> Self {
+        Self { kind, message, http_status: None, flow_code: None, request_id: None, retry_after: None }
+    }
 }

@@ -1,0 +1,210 @@
+//! Flow Service over HTTP: one create, one answer.
+//!
+//! Does not decide what comes next: an answer becomes a [`Created`] or a classified [`Failure`], and the only call that is
+//! ever repeated is one that was refused for its token. Knows neither jobs nor queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use url::Url;
+
+use super::failure::{asks_for_fresh_token, classify};
+use super::http::{Answer, BuildError, End, Limits, call_result, client, endpoint, exchange, explain};
+use super::problem::Problem;
+use super::redact::Redactor;
+use super::token::{AccessToken, TokenSource};
+use super::{CreateRequest, Created, Failure, FailureKind, FlowApi};
+use crate::metrics::http::{CallResult, HttpMetrics, Upstream};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const IMS_ORG_ID: HeaderName = HeaderName::from_static("x-gw-ims-org-id");
+const SANDBOX_NAME: HeaderName = HeaderName::from_static("x-sandbox-name");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Where Flow Service is and how long it may take.
+#[derive(Debug, Clone)]
+pub struct FlowSettings {
+    /// The base address, such as `https://platform.adobe.io/data/foundation/flowservice`, with or without a slash at its end.
+    pub url: Url,
+    /// From the start of connecting to the end of the answer. Adobe's gateway gives up after 60 s (stated for another API behind
+    /// it, in the FAQ of the Customer Journey Analytics API); a little more than that lets it answer.
+    pub timeout: Duration,
+    /// For name lookup, TCP and TLS: what takes longer than this was certainly not sent.
+    pub connect_timeout: Duration,
+    /// How many idle connections are kept: as many as there are jobs at a time.
+    pub max_idle: usize,
+}
+
+/// A client of Flow Service. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct FlowClient {
+    http: reqwest::Client,
+    connections: Url,
+    token: TokenSource,
+    metrics: HttpMetrics,
+}
+
+/// A refused or failed call, and whether another token might change that.
+struct Refused {
+    failure: Failure,
+    bad_token: bool,
+}
+
+impl FlowClient {
+    /// Sets up HTTPS, so that a machine without CA certificates is found at start-up. Calls nobody.
+    pub fn new(settings: FlowSettings, token: TokenSource, metrics: HttpMetrics) -> Result<Self, BuildError> {
+        let FlowSettings { url, timeout, connect_timeout, max_idle } = settings;
+        Ok(Self {
+            http: client(Limits { timeout, connect_timeout, max_idle })?,
+            connections: endpoint("FLOW_URL", &url, &["connections"])?,
+            token,
+            metrics,
+        })
+    }
+
+    async fn post(&self, request: &CreateRequest, token: &AccessToken) -> Result<Created, Refused> {
+        let headers = self.headers(request, token)?;
+        let post = self.http.post(self.connections.clone()).headers(headers).body(request.body.clone());
+        let call = self.metrics.call(Upstream::Flow);
+        match exchange(post).await {
+            Ok(answer) => {
+                call.ended(answer.call_result());
+                self.read(&answer, &request.body, token)
+            }
+            Err(error) => {
+                call.ended(call_result(&error));
+                let failure = no_answer(&error, &self.redactor(&request.body, token));
+                Err(Refused { failure, bad_token: false })
+            }
+        }
+    }
+
+    /// The headers of Adobe's tutorials, and no other: `x-sandbox-id` beside them is refused (code 2110-400).
+    fn headers(&self, request: &CreateRequest, token: &AccessToken) -> Result<HeaderMap, Refused> {
+        let given = |name: &HeaderName, value: &str| {
+            HeaderValue::from_str(value).map_err(|_| Refused {
+                failure: Failure::new(
+                    FailureKind::Refused,
+                    format!("{name} holds characters that cannot be sent"),
+                ),
+                bad_token: false,
+            })
+        };
+        Ok(HeaderMap::from_iter([
+            (AUTHORIZATION, token.header()),
+            (API_KEY, self.token.api_key_header()),
+            (IMS_ORG_ID, given(&IMS_ORG_ID, &request.ims_org_id)?),
+            (SANDBOX_NAME, given(&SANDBOX_NAME, &request.sandbox_name)?),
+            (CONTENT_TYPE, JSON),
+            (ACCEPT, JSON),
+        ]))
+    }
+
+    fn read(&self, answer: &Answer, sent: &Bytes, token: &AccessToken) -> Result<Created, Refused> {
+        if answer.status == 429 {
+            self.metrics.rate_limited(answer.retry_after());
+        }
+        if !answer.is_success() {
+            return Err(self.refused(answer, sent, token));
+        }
+        if let End::Whole = answer.end
+            && let Some(created) = created(&answer.body)
+        {
+            return Ok(created);
+        }
+        Err(Refused { failure: self.unreadable(answer, sent, token), bad_token: false })
+    }
+
+    fn refused(&self, answer: &Answer, sent: &Bytes, token: &AccessToken) -> Refused {
+        let problem = Problem::read(&answer.body, answer.request_id());
+        let redactor = self.redactor(sent, token);
+        let code = problem.code.as_deref();
+        let description = answer.describe(problem.message.as_deref(), code, &redactor);
+        let advice = match answer.status {
+            300..=399 => " (a redirect, which is not followed: FLOW_URL may be wrong)",
+            _ => "",
+        };
+        let failure = Failure {
+            kind: classify(answer.status, code),
+            message: format!("Flow Service answered {description}{advice}"),
+            http_status: Some(answer.status),
+            flow_code: code.map(|code| redactor.show(code)),
+            request_id: problem.request_id.as_deref().map(|id| redactor.show(id)),
+            retry_after: answer.retry_after(),
+        };
+        Refused { failure, bad_token: asks_for_fresh_token(answer.status, code) }
+    }
+
+    /// The connection most likely exists, but the answer does not tell its id.
+    fn unreadable(&self, answer: &Answer, sent: &Bytes, token: &AccessToken) -> Failure {
+        let redactor = self.redactor(sent, token);
+        let description = answer.describe(None, None, &redactor);
+        Failure {
+            http_status: Some(answer.status),
+            request_id: Problem::read(b"", answer.request_id()).request_id.map(|id| redactor.show(&id)),
+            ..Failure::new(
+                FailureKind::Unreadable,
+                format!("Flow Service answered {description}, without the id of a connection"),
+            )
+        }
+    }
+
+    /// Hides what was sent. Only for a call that has failed: it reads the whole request again.
+    fn redactor(&self, sent: &Bytes, token: &AccessToken) -> Redactor {
+        let mut redactor = Redactor::for_request(sent);
+        redactor.hide(token.value().expose_secret());
+        for secret in self.token.secrets() {
+            redactor.hide(secret.expose_secret());
+        }
+        redactor
+    }
+
+    /// The only call that is made twice: once more after its token was refused.
+    async fn create_with(
+        &self,
+        request: &CreateRequest,
+        token: Arc<AccessToken>,
+    ) -> Result<Created, Failure> {
+        let refused = match self.post(request, &token).await {
+            Err(refused) if refused.bad_token => refused.failure,
+            other => return other.map_err(|refused| refused.failure),
+        };
+        match self.token.renew(&token).await? {
+            Some(fresh) => self.post(request, &fresh).await.map_err(|refused| refused.failure),
+            None => Err(refused),
+        }
+    }
+}
+
+impl FlowApi for FlowClient {
+    async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
+        let token = self.token.current().await?;
+        self.create_with(request, token).await
+    }
+}
+
+/// The failure of a call that got no answer.
+fn no_answer(error: &reqwest::Error, redactor: &Redactor) -> Failure {
+    let (kind, what) = match call_result(error) {
+        CallResult::NotSent => (FailureKind::NotSent, "cannot be reached"),
+        CallResult::Timeout => (FailureKind::Timeout, "did not answer in time"),
+        CallResult::NoAnswer | CallResult::Status(_) => {
+            (FailureKind::NoAnswer, "broke off without an answer")
+        }
+    };
+    Failure::new(kind, format!("Flow Service {what}: {}", explain(error, redactor)))
+}
+
+fn created(body: &[u8]) -> Option<Created> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let text = |key| body.get(key).and_then(Value::as_str).map(str::to_owned);
+    let id = text("id").filter(|id| !id.is_empty())?;
+    Some(Created { id, etag: text("etag") })
+}
+
+#[cfg(test)]
+mod tests;

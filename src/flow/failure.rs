@@ -1,0 +1,189 @@
+//! Decides what kind of failure an answer is, by its HTTP status first and its code second. Pure.
+//!
+//! The codes are those of Adobe's gateway (`validatorsHandlerErrorDecorator.lua` in
+//! adobe-apiplatform/api-gateway-request-validation) and of Flow Service (Experience Platform documentation,
+//! "Flow Service error messages" and "Sources error messages"). The two pages of Flow Service use the same four digits for
+//! different things, and the three digits after them are only *usually* the status: neither is ever looked at alone.
+
+use super::FailureKind;
+
+/// 503 codes of the gateway, raised before the call reaches Flow Service: nothing was done.
+const GATEWAY_NOT_READY: [&str; 4] = ["503000", "503010", "503030", "503071"];
+
+/// The gateway could not read the user's profile: transient, in spite of its status 403.
+const PROFILE_NOT_READ: &str = "503020";
+
+/// "Oauth token is missing or invalid" as the gateway says it with a 403.
+const PROFILE_TOKEN_INVALID: &str = "403020";
+
+/// 401s that a fresh token cannot help: wrong context, scope mismatch, organisation header empty or missing.
+const TOKEN_IS_NOT_THE_FAULT: [&str; 4] = ["401014", "401015", "2001-401", "2002-401"];
+
+/// The kind of an answer that is not a 2xx.
+pub(super) fn classify(status: u16, code: Option<&str>) -> FailureKind {
+    let code = code.unwrap_or_default();
+    match status {
+        429 => FailureKind::Throttled,
+        403 if code == PROFILE_NOT_READ => FailureKind::Unavailable,
+        503 if GATEWAY_NOT_READY.contains(&code) => FailureKind::Unavailable,
+        401 | 403 if !is_fault_of_the_job(code) => FailureKind::Unauthorized,
+        400 if is_empty_or_invalid_token(code) => FailureKind::Unauthorized,
+        // Neither 408 nor 409 is documented for a create; both can come after the work was done.
+        300..=407 | 410..=499 => FailureKind::Refused,
+        _ => FailureKind::ServerError,
+    }
+}
+
+/// Whether the same call may succeed with a token that was issued just now.
+pub(super) fn asks_for_fresh_token(status: u16, code: Option<&str>) -> bool {
+    let code = code.unwrap_or_default();
+    match status {
+        401 => !TOKEN_IS_NOT_THE_FAULT.contains(&code) && !is_fault_of_the_job(code),
+        403 => code == PROFILE_TOKEN_INVALID,
+        400 => is_empty_or_invalid_token(code),
+        _ => false,
+    }
+}
+
+/// Flow Service says this with a 400.
+fn is_empty_or_invalid_token(code: &str) -> bool {
+    code.starts_with("2114-") || code.starts_with("2115-")
+}
+
+/// The third party refused the credentials *in the job* (`1001-401`, `1002-403`, `1008-401`; Flow Service's own codes about
+/// the caller begin with 2), or the sandbox was named in a way that is not allowed (`2111-403`).
+fn is_fault_of_the_job(code: &str) -> bool {
+    let of_provider = code.starts_with('1') && (code.ends_with("-401") || code.ends_with("-403"));
+    (of_provider && code.len() == 8) || code == "2111-403"
+}
+
+#[cfg(test)]
+mod tests {
+    use FailureKind::{Refused, ServerError, Throttled, Unauthorized, Unavailable};
+
+    use super::*;
+
+    /// Status, code, kind, and whether a fresh token may help.
+    const TABLE: &[(u16, &str, FailureKind, bool)] = &[
+        // The gateway's codes.
+        (400, "400003", Refused, false),
+        (401, "401013", Unauthorized, true),
+        (401, "401014", Unauthorized, false),
+        (401, "401015", Unauthorized, false),
+        (403, "403000", Unauthorized, false),
+        (403, "403003", Unauthorized, false),
+        (403, "403010", Unauthorized, false),
+        (403, "403011", Unauthorized, false),
+        (403, "403012", Unauthorized, false),
+        (403, "403013", Unauthorized, false),
+        (403, "403020", Unauthorized, true),
+        (403, "403023", Unauthorized, false),
+        (403, "403024", Unauthorized, false),
+        (403, "403025", Unauthorized, false),
+        (403, "403027", Unauthorized, false),
+        (403, "503020", Unavailable, false),
+        (429, "429050", Throttled, false),
+        (429, "429001", Throttled, false),
+        (429, "429002", Throttled, false),
+        (429, "", Throttled, false),
+        (503, "503000", Unavailable, false),
+        (503, "503010", Unavailable, false),
+        (503, "503030", Unavailable, false),
+        (503, "503071", Unavailable, false),
+        // Flow Service's codes.
+        (400, "1100-400", Refused, false),
+        (404, "1101-404", Refused, false),
+        (500, "1102-500", ServerError, false),
+        (500, "1400-500", ServerError, false),
+        (500, "2116-500", ServerError, false),
+        (500, "2117-500", ServerError, false),
+        (503, "1103-503", ServerError, false),
+        (504, "1104-504", ServerError, false),
+        (400, "1405-400", Refused, false),
+        (400, "1413-400", Refused, false),
+        (400, "1415-400", Refused, false),
+        (400, "1455-400", Refused, false),
+        (401, "2000-401", Unauthorized, true),
+        (401, "2001-401", Unauthorized, false),
+        (401, "2002-401", Unauthorized, false),
+        (404, "2100-404", Refused, false),
+        (404, "2101-404", Refused, false),
+        (404, "2103-404", Refused, false),
+        (404, "2106-404", Refused, false),
+        (500, "2102-500", ServerError, false),
+        (500, "2104-500", ServerError, false),
+        (500, "2107-500", ServerError, false),
+        (500, "2108-500", ServerError, false),
+        (400, "2105-400", Refused, false),
+        (400, "2110-400", Refused, false),
+        (403, "2111-403", Refused, false),
+        (400, "2112-400", Refused, false),
+        (400, "2113-400", Refused, false),
+        (400, "2114-400", Unauthorized, true),
+        (400, "2115-400", Unauthorized, true),
+        (403, "2118-403", Unauthorized, false),
+        (403, "2120-403", Unauthorized, false),
+        (403, "2121-403", Unauthorized, false),
+        (500, "2200-500", ServerError, false),
+        (500, "2250-500", ServerError, false),
+        // The codes of the connectors.
+        (400, "1000-400", Refused, false),
+        (401, "1001-401", Refused, false),
+        (403, "1002-403", Refused, false),
+        (415, "1004-415", Refused, false),
+        (408, "1006-408", ServerError, false),
+        (401, "1008-401", Refused, false),
+        (503, "1011-503", ServerError, false),
+        (504, "1012-504", ServerError, false),
+        (400, "1302-400", Refused, false),
+        (400, "1304-400", Refused, false),
+        (400, "1308-400", Refused, false),
+        (400, "1318-400", Refused, false),
+        (400, "1600-400", Refused, false),
+        // By status alone.
+        (302, "", Refused, false),
+        (304, "", Refused, false),
+        (400, "", Refused, false),
+        (401, "", Unauthorized, true),
+        (403, "", Unauthorized, false),
+        (404, "", Refused, false),
+        (408, "", ServerError, false),
+        (409, "", ServerError, false),
+        (412, "1404-412", Refused, false),
+        (415, "", Refused, false),
+        (422, "", Refused, false),
+        (500, "", ServerError, false),
+        (502, "", ServerError, false),
+        (503, "", ServerError, false),
+        (504, "", ServerError, false),
+        (599, "", ServerError, false),
+        (999, "", ServerError, false),
+        // The status is believed before the code is.
+        (404, "1439-400", Refused, false),
+        (500, "401013", ServerError, false),
+        (500, "429050", ServerError, false),
+        (500, "503000", ServerError, false),
+        (400, "503020", Refused, false),
+        (400, "401013", Refused, false),
+    ];
+
+    #[test]
+    fn every_row_of_the_table() {
+        for (status, code, kind, fresh_token) in TABLE {
+            let code = (!code.is_empty()).then_some(*code);
+            assert_eq!(classify(*status, code), *kind, "{status} {code:?}");
+            assert_eq!(asks_for_fresh_token(*status, code), *fresh_token, "{status} {code:?}");
+        }
+    }
+
+    #[test]
+    fn a_fresh_token_is_asked_for_only_where_nothing_was_done() {
+        for status in 100..1000 {
+            for code in [None, Some("401013"), Some("403020"), Some("2114-400"), Some("1100-400")] {
+                if asks_for_fresh_token(status, code) {
+                    assert_eq!(classify(status, code), Unauthorized, "{status} {code:?}");
+                }
+            }
+        }
+    }
+}
