@@ -1,0 +1,101 @@
+//! Bodies of answers, the broken ones included. Knows nothing of what they say.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// Filler of [`Payload::Filler`]; large enough that a huge body costs few frames.
+static FILLER: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum Payload {
+    /// Sent whole.
+    Whole(Option<Bytes>),
+    /// Sent, and then the connection breaks.
+    Cut(CutBody),
+    /// So many bytes of nothing, never held in memory.
+    Filler(u64),
+}
+
+/// A body that ends too early.
+#[derive(Debug)]
+pub(super) enum CutBody {
+    Start(Bytes),
+    /// Gives the connection the chance to send what it has: an error at once would discard it.
+    Flush,
+    Break,
+}
+
+/// The reason that hyper is given for breaking a connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed on purpose")]
+pub(super) struct Closed;
+
+impl Payload {
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()))
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::Whole(None)
+    }
+
+    /// The bytes, if they are sent as they are.
+    pub(super) fn bytes(&self) -> Bytes {
+        match self {
+            Self::Whole(Some(bytes)) => bytes.clone(),
+            Self::Whole(None) | Self::Cut(_) | Self::Filler(_) => Bytes::new(),
+        }
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Closed;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Closed>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Cut(cut) => poll_cut(cut, context),
+            Self::Filler(left) => Poll::Ready(filler_chunk(left).map(|chunk| Ok(Frame::data(chunk)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None) | Self::Filler(0))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Filler(left) => SizeHint::with_exact(*left),
+            Self::Cut(_) => SizeHint::default(),
+        }
+    }
+}
+
+fn poll_cut(cut: &mut CutBody, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Closed>>> {
+    match std::mem::replace(cut, CutBody::Break) {
+        CutBody::Start(bytes) => {
+            *cut = CutBody::Flush;
+            Poll::Ready(Some(Ok(Frame::data(bytes))))
+        }
+        CutBody::Flush => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        CutBody::Break => Poll::Ready(Some(Err(Closed))),
+    }
+}
+
+fn filler_chunk(left: &mut u64) -> Option<Bytes> {
+    let size = usize::try_from(*left).unwrap_or(FILLER.len()).min(FILLER.len());
+    *left -= size as u64;
+    FILLER.get(..size).filter(|chunk| !chunk.is_empty()).map(Bytes::from_static)
+}
