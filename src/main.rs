@@ -1,1 +1,54 @@
-fn main(){}
+//! The commands and their exit codes: a table of contents.
+
+use std::process::ExitCode;
+
+use connection_worker::cli::{self, Cli, Command, Exit};
+use connection_worker::config;
+use connection_worker::telemetry;
+
+fn main() -> ExitCode {
+    let cli = match config::from_command_line::<Cli>() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error).into(),
+    };
+    match cli.command {
+        Command::Schema(options) => cli::schema::run(&options).into(),
+        Command::Run(options) => match options.validate() {
+            Ok((config, log)) => with_logs(&log, || on_runtime(cli::run::run(config))).into(),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+        },
+        Command::Submit(options) => match options.validate() {
+            Ok((config, log)) => with_logs(&log, || on_runtime(cli::submit::run(config))).into(),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+        },
+        #[cfg(feature = "simulator")]
+        Command::Simulate(options) => on_runtime(cli::simulate::run(*options)).into(),
+    }
+}
+
+fn with_logs(log: &config::LogSettings, command: impl FnOnce() -> Exit) -> Exit {
+    match telemetry::start(log.format, &log.filter) {
+        Ok(()) => command(),
+        Err(error) => cli::complain(&error, Exit::Software),
+    }
+}
+
+/// Runs a command to its end. What it leaves behind is not waited for: it had its time to finish.
+fn on_runtime(command: impl Future<Output = Exit>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::complain(&error, Exit::Software),
+    };
+    let exit = runtime.block_on(command);
+    runtime.shutdown_background();
+    exit
+}
+
+/// `--help` and `--version` are answers; anything else is a wrong command line.
+fn explain(error: &clap::Error) -> Exit {
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (false, Ok(())) => Exit::Ok,
+        _ => Exit::Usage,
+    }
+}

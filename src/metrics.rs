@@ -33,7 +33,10 @@ impl Metrics {
     /// Builds the registry with every label set present at 0.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some(PREFIX.to_owned()), None)?;
-        let build = IntGaugeVec::new(Opts::new("build_info", "Always 1; the label tells the version."), &["version"])?;
+        let build = IntGaugeVec::new(
+            Opts::new("build_info", "Always 1; the label tells the version."),
+            &["version"],
+        )?;
         register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             http: http::HttpMetrics::new(&registry)?,
@@ -85,7 +88,10 @@ pub struct Description {
 }
 
 /// Registers a metric and hands it back: metrics are cheap handles to shared numbers.
-fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }

@@ -87,9 +87,8 @@ fn parse_url(text: &str) -> Result<AMQPUri, UrlError> {
     }
     // For a scheme it does not know, `Url` takes the host as opaque text; only an IPv6 literal is recognised.
     match url.host() {
-        None => return Err(UrlError::NoHost),
+        None | Some(Host::Domain("")) => return Err(UrlError::NoHost),
         Some(Host::Ipv6(_)) => return Err(UrlError::Ipv6Literal),
-        Some(Host::Domain("")) => return Err(UrlError::NoHost),
         Some(Host::Domain(_) | Host::Ipv4(_)) => {}
     }
     if url.path().trim_start_matches('/').contains('/') {
@@ -134,9 +133,8 @@ pub(super) async fn connect(endpoint: &Endpoint, role: &str) -> Result<Connectio
 }
 
 fn tls_config(endpoint: &Endpoint) -> Result<OwnedTLSConfig, Error> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| Error::TlsFile { path: path.clone(), source })
-    };
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|source| Error::TlsFile { path: path.clone(), source });
     let cert_chain = match &endpoint.ca_file {
         Some(path) => {
             let text = std::fs::read_to_string(path)

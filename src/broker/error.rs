@@ -60,6 +60,12 @@ pub enum Error {
         .0.join(", ")
     )]
     MissingQueues(Vec<String>),
+    /// A queue of the worker's own does not take a message; somebody gave it a limit.
+    #[error("the queue {queue} takes no more messages")]
+    QueueRefuses {
+        /// The queue.
+        queue: String,
+    },
     /// The broker's address cannot be read.
     #[error("AMQP_URL: {0}")]
     Url(#[from] super::connection::UrlError),
@@ -116,7 +122,11 @@ impl Error {
             | Self::Secret(_)
             | Self::TlsFile { .. }
             | Self::TooLong { .. } => true,
-            Self::Timeout { .. } | Self::Lost { .. } | Self::Cancelled { .. } | Self::Closed { .. } => false,
+            Self::Timeout { .. }
+            | Self::Lost { .. }
+            | Self::Cancelled { .. }
+            | Self::Closed { .. }
+            | Self::QueueRefuses { .. } => false,
         }
     }
 }

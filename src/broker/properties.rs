@@ -70,6 +70,7 @@ impl Properties {
     }
 
     /// The same with further text headers, persistent, and without what the broker noted on its way here.
+    #[must_use]
     pub fn with_headers(self, headers: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let mut table = FieldTable::default();
         if let Some(old) = self.0.headers() {

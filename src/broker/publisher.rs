@@ -30,7 +30,9 @@ pub struct Publisher {
 
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publisher").field("free_channels", &self.permits.available_permits()).finish_non_exhaustive()
+        f.debug_struct("Publisher")
+            .field("free_channels", &self.permits.available_permits())
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +93,12 @@ impl Publisher {
     }
 
     /// Publishes to a queue and waits for the broker's word. Safe to drop half-way: the channel is dropped with it.
-    pub async fn publish(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), PublishError> {
+    pub async fn publish(
+        &self,
+        queue: &str,
+        properties: &Properties,
+        body: &[u8],
+    ) -> Result<(), PublishError> {
         let key = ShortString::try_new(queue)
             .map_err(|_| PublishError::Refused(Some(Error::TooLong { what: "the queue's name" })))?;
         let Ok(_permit) = self.permits.acquire().await else {

@@ -60,8 +60,7 @@ impl Session {
         topology::ensure(&consume, &settings.queues, settings.topology, timeout).await?;
 
         let publish = Arc::new(publish);
-        let publisher =
-            Publisher::new(Arc::clone(&publish), settings.publish_channels, timeout).await?;
+        let publisher = Publisher::new(Arc::clone(&publish), settings.publish_channels, timeout).await?;
         let channel = step(timeout, "open a channel", consume.create_channel()).await?;
         // Before the consumer, because it holds only for consumers that start later; per consumer, because quorum
         // queues refuse the global kind.
@@ -76,7 +75,16 @@ impl Session {
         );
         let consumer = step(timeout, "consume the job queue", consuming).await?;
         let publisher = Arc::new(publisher);
-        Ok(Self { consume, publish, channel, consumer, publisher, prefetch: settings.prefetch, queue, timeout })
+        Ok(Self {
+            consume,
+            publish,
+            channel,
+            consumer,
+            publisher,
+            prefetch: settings.prefetch,
+            queue,
+            timeout,
+        })
     }
 
     /// Publishes on this session's connection.

@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn own_queues_are_known_by_their_name() {
-        let queues = Queues { jobs: "connections.jobs".to_owned(), replies: "connections.replies".to_owned() };
+        let queues =
+            Queues { jobs: "connections.jobs".to_owned(), replies: "connections.replies".to_owned() };
         for own in ["connections.jobs", "connections.jobs.dead", "connections.jobs.retry.10s"] {
             assert!(queues.is_own(own), "{own}");
         }

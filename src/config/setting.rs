@@ -151,7 +151,8 @@ impl Value for Bytes {
 
 impl Value for SocketAddr {
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "not an address, expected IP:PORT such as 127.0.0.1:9464 or [::]:9464".to_owned())
+        text.parse()
+            .map_err(|_| "not an address, expected IP:PORT such as 127.0.0.1:9464 or [::]:9464".to_owned())
     }
 }
 
@@ -173,9 +174,12 @@ pub struct HttpUrl(pub Url);
 
 impl Value for HttpUrl {
     fn read(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|error| format!("not a URL ({error}), expected https://HOST/PATH"))?;
+        let url =
+            Url::parse(text).map_err(|error| format!("not a URL ({error}), expected https://HOST/PATH"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err("expected a URL that starts with https:// (or http:// on a trusted network)".to_owned());
+            return Err(
+                "expected a URL that starts with https:// (or http:// on a trusted network)".to_owned()
+            );
         }
         if url.host().is_none() {
             return Err("the URL names no host".to_owned());

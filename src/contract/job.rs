@@ -101,7 +101,10 @@ pub struct Job {
 /// Shows which job it is and nothing that could be secret.
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("id", &self.id).field("body_bytes", &self.body.len()).finish_non_exhaustive()
+        f.debug_struct("Job")
+            .field("id", &self.id)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::ids::{ImsOrgId, JobId, SandboxName};
-use super::job::{AuthDocument, ConnectionDocument, ConnectionSpec, Job, JobDocument, RequestAuth, RequestBody};
+use super::job::{
+    AuthDocument, ConnectionDocument, ConnectionSpec, Job, JobDocument, RequestAuth, RequestBody,
+};
 use super::object::{Object, check_free, kind};
 use super::problem::Problems;
 use super::reply::SCHEMA_VERSION;
@@ -58,12 +60,7 @@ pub struct Rejected {
 }
 
 /// Reads a job. Every fault is collected, and none repeats a value of the message.
-pub fn parse(
-    body: &[u8],
-    envelope: &Envelope,
-    defaults: &Defaults,
-    limits: Limits,
-) -> Result<Job, Rejected> {
+pub fn parse(body: &[u8], envelope: &Envelope, defaults: &Defaults, limits: Limits) -> Result<Job, Rejected> {
     let mut problems = Problems::default();
     let mut job_id = envelope.message_id.as_deref().and_then(|id| JobId::parse(id).ok());
     if let Some(raw) = json_text(body, limits, &mut problems)
@@ -161,8 +158,7 @@ fn read_auth(raw: &RawValue, problems: &mut Problems) -> Option<AuthDocument> {
     for (key, value) in object.others(&["specName"]) {
         check_free(value, &object.path_of(key), AUTH_DEPTH, problems);
     }
-    let others =
-        object.others(AUTH_FIELDS).map(|(key, value)| (key.clone(), (*value).to_owned())).collect();
+    let others = object.others(AUTH_FIELDS).map(|(key, value)| (key.clone(), (*value).to_owned())).collect();
     Some(AuthDocument { spec_name, params: params?.to_owned(), others })
 }
 

@@ -153,6 +153,20 @@ impl ErrorCode {
     }
 }
 
+impl ReplyError {
+    /// An error that Flow Service has not said anything about.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retryable: code.is_retryable(),
+            http_status: None,
+            flow_code: None,
+            request_id: None,
+        }
+    }
+}
+
 impl Reply {
     /// The reply as JSON.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {

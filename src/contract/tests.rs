@@ -99,7 +99,9 @@ fn the_message_id_serves_as_job_id() {
 
     let refused = parse(job.to_string().as_bytes(), &with("m 1"), &defaults(), LIMITS).unwrap_err();
     assert_eq!(refused.job_id, None);
-    assert!(refused.to_string().starts_with("jobId: missing, and the AMQP message_id cannot serve: character 2"));
+    assert!(
+        refused.to_string().starts_with("jobId: missing, and the AMQP message_id cannot serve: character 2")
+    );
 
     let refused = read(job.to_string()).unwrap_err();
     assert_eq!(refused.to_string(), "jobId: missing, and so is the AMQP message_id");
@@ -122,9 +124,18 @@ fn each_fault_is_named_with_its_place() {
         refusal(|job| job["connection"]["auth"]["params"] = json!("x")),
         "connection.auth.params: a string, expected an object"
     );
-    assert_eq!(refusal(|job| job["connection"]["name"] = json!(5)), "connection.name: a number, expected a string");
-    assert_eq!(refusal(|job| job["connection"]["name"] = json!(" ")), "connection.name: empty, expected some text");
-    assert_eq!(refusal(|job| job["schemaVersion"] = json!(2)), "schemaVersion: 2 is not supported, expected 1");
+    assert_eq!(
+        refusal(|job| job["connection"]["name"] = json!(5)),
+        "connection.name: a number, expected a string"
+    );
+    assert_eq!(
+        refusal(|job| job["connection"]["name"] = json!(" ")),
+        "connection.name: empty, expected some text"
+    );
+    assert_eq!(
+        refusal(|job| job["schemaVersion"] = json!(2)),
+        "schemaVersion: 2 is not supported, expected 1"
+    );
     assert_eq!(
         refusal(|job| job["expiresAt"] = json!("tomorrow")),
         "expiresAt: no such instant, expected RFC 3339 with an offset, like 2030-01-31T12:00:00Z"
@@ -154,7 +165,9 @@ fn never_prod_by_default() {
     let refused =
         parse(tutorial_job().to_string().as_bytes(), &Envelope::default(), &Defaults::default(), LIMITS)
             .unwrap_err();
-    assert!(refused.to_string().contains("sandboxName: missing, and the worker has no default (SANDBOX_NAME)"));
+    assert!(
+        refused.to_string().contains("sandboxName: missing, and the worker has no default (SANDBOX_NAME)")
+    );
 }
 
 #[test]
@@ -180,13 +193,18 @@ fn size_depth_and_encoding_are_capped() {
 
     let nest = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
     let job = |value: String| {
-        format!(r#"{{"jobId":"j","connection":{{"name":"n","auth":{{"specName":"S","params":{{"k":{value}}}}},"connectionSpec":{{"id":"i"}}}}}}"#)
+        format!(
+            r#"{{"jobId":"j","connection":{{"name":"n","auth":{{"specName":"S","params":{{"k":{value}}}}},"connectionSpec":{{"id":"i"}}}}}}"#
+        )
     };
     assert!(read(job(nest(20))).is_ok());
     assert!(read(job(nest(200_000))).unwrap_err().to_string().contains("expected at most 32 levels"));
     assert!(read(nest(300_000)).is_err());
 
-    assert_eq!(read(b"{\"a\":\"\xff\"}").unwrap_err().to_string(), "invalid UTF-8 after byte 6, expected JSON");
+    assert_eq!(
+        read(b"{\"a\":\"\xff\"}").unwrap_err().to_string(),
+        "invalid UTF-8 after byte 6, expected JSON"
+    );
     assert_eq!(read("").unwrap_err().to_string(), "an empty message, expected a JSON object");
     let surrogate = job(r#""\ud800""#.to_owned());
     assert!(read(surrogate).unwrap_err().to_string().contains("params.k: a string with an invalid escape"));
@@ -296,7 +314,7 @@ fn reply_ids_never_change() {
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = read(bytes);
+        drop(read(bytes));
     }
 
     #[test]
@@ -304,6 +322,6 @@ proptest! {
         let mut body = tutorial_job().to_string().into_bytes();
         let at = at.min(body.len() - 1);
         if cut { body.truncate(at) } else { body[at] = byte }
-        let _ = read(body);
+        drop(read(body));
     }
 }

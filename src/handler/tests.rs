@@ -46,6 +46,7 @@ impl Script {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is an answer of the script")]
 fn created() -> Result<Created, Failure> {
     Ok(Created { id: "c-1".to_owned(), etag: Some("\"e\"".to_owned()) })
 }
@@ -100,16 +101,18 @@ async fn what_is_certainly_not_done_is_tried_again() {
         failed(FailureKind::TokenUnavailable),
         created(),
     ]);
-    let handled = handle(&script, None).await;
-    assert!(matches!(handled, Handled::Created { attempts: 4, .. }), "{handled:?}");
+    let outcome = handle(&script, None).await;
+    assert!(matches!(outcome, Handled::Created { attempts: 4, .. }), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_done_is_not_repeated() {
-    for kind in [FailureKind::Timeout, FailureKind::NoAnswer, FailureKind::ServerError, FailureKind::Unreadable] {
+    for kind in
+        [FailureKind::Timeout, FailureKind::NoAnswer, FailureKind::ServerError, FailureKind::Unreadable]
+    {
         let script = Script::new([failed(kind)]);
-        let handled = handle(&script, None).await;
-        assert!(matches!(handled, Handled::Failed { attempts: 1, limit: None, .. }), "{kind:?}: {handled:?}");
+        let outcome = handle(&script, None).await;
+        assert!(matches!(outcome, Handled::Failed { attempts: 1, limit: None, .. }), "{kind:?}: {outcome:?}");
         assert_eq!(script.calls(), 1, "{kind:?}");
     }
 }
@@ -118,18 +121,18 @@ async fn what_may_have_been_done_is_not_repeated() {
 async fn what_is_refused_is_not_repeated() {
     for kind in [FailureKind::Refused, FailureKind::Unauthorized] {
         let script = Script::new([failed(kind)]);
-        let handled = handle(&script, None).await;
-        assert!(matches!(handled, Handled::Failed { attempts: 1, limit: None, .. }), "{kind:?}: {handled:?}");
+        let outcome = handle(&script, None).await;
+        assert!(matches!(outcome, Handled::Failed { attempts: 1, limit: None, .. }), "{kind:?}: {outcome:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn attempts_end() {
     let script = Script::new((0..4).map(|_| failed(FailureKind::NotSent)));
-    let handled = handle(&script, None).await;
+    let outcome = handle(&script, None).await;
     assert!(
-        matches!(handled, Handled::Failed { attempts: 4, limit: Some(Limit::Attempts), .. }),
-        "{handled:?}"
+        matches!(outcome, Handled::Failed { attempts: 4, limit: Some(Limit::Attempts), .. }),
+        "{outcome:?}"
     );
 }
 
@@ -142,8 +145,8 @@ async fn retry_after_is_waited_for_and_capped() {
         failed_asking(FailureKind::Throttled, hour),
         created(),
     ]);
-    let handled = handle(&script, None).await;
-    assert!(matches!(handled, Handled::Created { attempts: 3, .. }), "{handled:?}");
+    let outcome = handle(&script, None).await;
+    assert!(matches!(outcome, Handled::Created { attempts: 3, .. }), "{outcome:?}");
     assert!(script.gap(0) >= Duration::from_secs(7) && script.gap(0) < Duration::from_secs(9));
     assert!(script.gap(1) >= Duration::from_secs(60) && script.gap(1) < Duration::from_secs(63));
 }
@@ -152,8 +155,8 @@ async fn retry_after_is_waited_for_and_capped() {
 async fn a_job_that_would_expire_while_waiting_ends_at_once() {
     let script = Script::new([failed_asking(FailureKind::Throttled, Some(Duration::from_secs(30)))]);
     let started = Instant::now();
-    let handled = handle(&script, Some(Duration::from_secs(20))).await;
-    assert!(matches!(handled, Handled::Expired { attempts: 1, .. }), "{handled:?}");
+    let outcome = handle(&script, Some(Duration::from_secs(20))).await;
+    assert!(matches!(outcome, Handled::Expired { attempts: 1, .. }), "{outcome:?}");
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
@@ -164,11 +167,11 @@ async fn waiting_ends_at_shutdown_and_the_job_goes_back() {
     let stop = CancellationToken::new();
     let started = Instant::now();
     let job = job();
-    let (handled, ()) = tokio::join!(handler.handle(&job, None, &stop), async {
+    let (outcome, ()) = tokio::join!(handler.handle(&job, None, &stop), async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         stop.cancel();
     });
-    assert!(matches!(handled, Handled::HandedBack), "{handled:?}");
+    assert!(matches!(outcome, Handled::HandedBack), "{outcome:?}");
     assert_eq!(started.elapsed(), Duration::from_secs(5));
     assert_eq!(script.calls(), 1);
 }
@@ -179,6 +182,6 @@ async fn a_call_under_way_is_finished_at_shutdown() {
     let handler = Handler::new(std::sync::Arc::clone(&script), policy(), Metrics::new().unwrap().jobs);
     let stop = CancellationToken::new();
     stop.cancel();
-    let handled = handler.handle(&job(), None, &stop).await;
-    assert!(matches!(handled, Handled::Created { .. }), "{handled:?}");
+    let outcome = handler.handle(&job(), None, &stop).await;
+    assert!(matches!(outcome, Handled::Created { .. }), "{outcome:?}");
 }

@@ -11,8 +11,7 @@ use crate::contract::reply::ErrorCode;
 use crate::flow::FailureKind;
 
 /// From milliseconds to a day: how long a job may lie in the queue and be worked on.
-const AGE_BUCKETS: &[f64] =
-    &[0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
+const AGE_BUCKETS: &[f64] = &[0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
 
 /// How the worker was done with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,11 +128,17 @@ impl JobMetrics {
             )?,
             last_success: register(
                 registry,
-                Gauge::new("last_success_timestamp_seconds", "When a connection was last created, in Unix time.")?,
+                Gauge::new(
+                    "last_success_timestamp_seconds",
+                    "When a connection was last created, in Unix time.",
+                )?,
             )?,
             last_delivery: register(
                 registry,
-                Gauge::new("last_delivery_timestamp_seconds", "When a job was last delivered, in Unix time.")?,
+                Gauge::new(
+                    "last_delivery_timestamp_seconds",
+                    "When a job was last delivered, in Unix time.",
+                )?,
             )?,
         };
         metrics.touch_every_label_set();

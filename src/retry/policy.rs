@@ -142,9 +142,8 @@ mod tests {
     #[test]
     fn jitter_reaches_down_to_zero_and_up_to_the_ceiling() {
         let mut random = fastrand::Rng::with_seed(7);
-        let firsts: Vec<Duration> = (0..1_000)
-            .map(|_| wait(&mut Attempts::new(&policy(), random.fork()), None))
-            .collect();
+        let firsts: Vec<Duration> =
+            (0..1_000).map(|_| wait(&mut Attempts::new(&policy(), random.fork()), None)).collect();
         assert!(firsts.iter().any(|delay| *delay < Duration::from_millis(25)));
         assert!(firsts.iter().any(|delay| *delay > Duration::from_millis(475)));
         assert!(firsts.iter().all(|delay| *delay <= Duration::from_millis(500)));

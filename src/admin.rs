@@ -1,0 +1,92 @@
+//! The port for machines that look after the worker: `/metrics`, `/livez`, `/readyz`.
+//!
+//! Liveness asks only whether the event loop answers: restarting the worker mends neither the broker nor the API.
+//! Readiness says whether jobs are being taken.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tracing::error;
+
+use crate::metrics::Metrics;
+
+/// Whether the worker takes jobs. Clones share the answer.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// From now on, this is the answer.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Clone)]
+struct Served {
+    metrics: Metrics,
+    readiness: Readiness,
+}
+
+/// The admin port, bound and not yet served.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+}
+
+impl Admin {
+    /// Binds the port, so that an occupied one is told before any job is taken.
+    pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(addr).await? })
+    }
+
+    /// Where it listens; tells the port if 0 was asked for.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `end`.
+    pub async fn serve(
+        self,
+        metrics: Metrics,
+        readiness: Readiness,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let router = Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(render_metrics))
+            .with_state(Served { metrics, readiness });
+        axum::serve(self.listener, router).with_graceful_shutdown(end).await
+    }
+}
+
+async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
+    if served.readiness.get() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not taking jobs\n")
+    }
+}
+
+async fn render_metrics(State(served): State<Served>) -> Response {
+    match served.metrics.render() {
+        Ok(page) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response(),
+        Err(error) => {
+            error!(%error, "the metrics page could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

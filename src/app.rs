@@ -1,0 +1,188 @@
+//! Builds the parts from the configuration, keeps a broker session open, and drains when told to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::admin::{Admin, Readiness};
+use crate::broker;
+use crate::broker::session::{Session, SessionSettings};
+use crate::config::RunConfig;
+use crate::flow::client::FlowClient;
+use crate::flow::token::TokenSource;
+use crate::flow::{BuildError, FlowApi};
+use crate::handler::Handler;
+use crate::metrics::Metrics;
+use crate::telemetry::Chain;
+use crate::worker::{ReplyRoutes, SessionEnd, Worker};
+
+/// First ceiling of the pause between sessions. Short, because most outages of a connection are.
+const RECONNECT_BASE: Duration = Duration::from_millis(200);
+
+/// Highest ceiling of that pause. A restarted broker must not meet all workers at once; a waiting one must not
+/// make jobs wait for long.
+const RECONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// A session that lived this long was a success: the next failure starts with a short pause again.
+const SETTLED_SESSION: Duration = Duration::from_secs(10);
+
+/// Why the worker ends without having been told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The metrics cannot be registered.
+    #[error("cannot set up the metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The HTTP client or the token cannot be set up.
+    #[error("cannot set up the Flow Service client")]
+    Flow(#[from] BuildError),
+    /// The admin port cannot be bound.
+    #[error("cannot listen on {addr} (ADMIN_ADDR)")]
+    Admin {
+        /// The address.
+        addr: std::net::SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The broker cannot be used as it is configured; a person must mend something.
+    #[error("the broker cannot be used as configured")]
+    Misconfigured(#[source] broker::Error),
+    /// There was no working session for too long.
+    #[error("no working broker session for {after:?} (BROKER_GIVE_UP)")]
+    GaveUp {
+        /// How long.
+        after: Duration,
+        /// What went wrong last.
+        source: broker::Error,
+    },
+}
+
+/// Runs the worker until `stop` is cancelled; gives the number of jobs that were still running at the end.
+pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Error> {
+    let metrics = Metrics::new()?;
+    let token = TokenSource::new(config.credentials, metrics.http.clone())?;
+    let flow = FlowClient::new(config.flow, token, metrics.http.clone())?;
+    let handler = Handler::new(flow, config.policy, metrics.jobs.clone());
+    let routes = ReplyRoutes::new(config.session.queues.clone(), &config.reply_to_allow);
+    let concurrency = config.session.prefetch;
+    let worker =
+        Arc::new(Worker::new(handler, routes, config.defaults, config.limits, metrics.clone(), concurrency));
+
+    let readiness = Readiness::default();
+    let addr = config.admin_addr;
+    let admin = Admin::bind(addr).await.map_err(|source| Error::Admin { addr, source })?;
+    let bound = admin.local_addr().map_err(|source| Error::Admin { addr, source })?;
+    info!(admin_addr = %bound, version = env!("CARGO_PKG_VERSION"), "started");
+
+    let served = CancellationToken::new();
+    let admin =
+        tokio::spawn(admin.serve(metrics.clone(), readiness.clone(), served.clone().cancelled_owned()));
+    let supervisor = Supervisor {
+        worker,
+        settings: config.session,
+        metrics,
+        readiness,
+        stop,
+        grace: config.drain_grace,
+        give_up: config.broker_give_up,
+    };
+    let end = supervisor.supervise().await;
+    served.cancel();
+    admin.abort();
+    end
+}
+
+/// Opens one session after the other.
+struct Supervisor<F> {
+    worker: Arc<Worker<F>>,
+    settings: SessionSettings,
+    metrics: Metrics,
+    readiness: Readiness,
+    stop: CancellationToken,
+    grace: Duration,
+    give_up: Duration,
+}
+
+impl<F: FlowApi> Supervisor<F> {
+    async fn supervise(self) -> Result<usize, Error> {
+        let mut pauses = reconnect_pauses();
+        let mut opened_once = false;
+        let mut last_good = Instant::now();
+        loop {
+            let Some(opened) = self.stop.run_until_cancelled(Session::open(&self.settings)).await else {
+                return Ok(0);
+            };
+            let failure = match opened {
+                Ok(session) => {
+                    opened_once = true;
+                    let started = Instant::now();
+                    match self.work(session).await {
+                        SessionEnd::Drained { unfinished } => return Ok(unfinished),
+                        SessionEnd::Lost(failure) => {
+                            if started.elapsed() >= SETTLED_SESSION {
+                                last_good = Instant::now();
+                                pauses = reconnect_pauses();
+                            }
+                            failure
+                        }
+                    }
+                }
+                Err(failure) if failure.is_config_fault() && !opened_once => {
+                    return Err(Error::Misconfigured(failure));
+                }
+                Err(failure) => failure,
+            };
+            self.metrics.broker.session_failed();
+            if last_good.elapsed() >= self.give_up {
+                return Err(Error::GaveUp { after: self.give_up, source: failure });
+            }
+            let ceiling = pauses.next().unwrap_or(RECONNECT_MAX);
+            let pause = ceiling.mul_f64(fastrand::f64());
+            report(&failure, pause);
+            if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return Ok(0);
+            }
+        }
+    }
+
+    async fn work(&self, session: Session) -> SessionEnd {
+        info!(queue = self.settings.queues.jobs, prefetch = self.settings.prefetch, "consuming");
+        self.metrics.broker.session_opened();
+        self.readiness.set(true);
+        let not_ready_when_stopping = async {
+            self.stop.cancelled().await;
+            self.readiness.set(false);
+            std::future::pending::<()>().await;
+        };
+        let end = tokio::select! {
+            end = self.worker.run(session, &self.stop, self.grace) => end,
+            () = not_ready_when_stopping => SessionEnd::Drained { unfinished: 0 },
+        };
+        self.readiness.set(false);
+        self.metrics.broker.session_closed();
+        end
+    }
+}
+
+/// A fault that a person must mend is an error even while the worker goes on trying.
+fn report(failure: &broker::Error, pause: Duration) {
+    let pause_seconds = pause.as_secs_f64();
+    if failure.is_config_fault() {
+        error!(error = %Chain(failure), pause_seconds, "no broker session, trying again");
+    } else {
+        warn!(error = %Chain(failure), pause_seconds, "no broker session, trying again");
+    }
+}
+
+/// Ceilings of the pauses between sessions; each pause is drawn evenly from zero to its ceiling.
+fn reconnect_pauses() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(RECONNECT_BASE)
+        .with_max_delay(RECONNECT_MAX)
+        .with_factor(2.0)
+        .without_max_times()
+        .build()
+}

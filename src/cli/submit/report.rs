@@ -1,0 +1,120 @@
+//! What `submit` shows: results on standard output, progress and the sum on standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
+
+use super::input::Message;
+use crate::contract::reply::{Outcome, Reply};
+
+/// Widths of the table's columns; a job id longer than its column pushes the others to the right.
+const JOB_WIDTH: usize = 36;
+const RESULT_WIDTH: usize = 13;
+
+/// Counts and prints results as they come.
+#[derive(Debug)]
+pub(super) struct Report {
+    expected: u64,
+    created: u64,
+    failed: u64,
+    sent: u64,
+    wait: bool,
+    table: bool,
+    started: Instant,
+    progress: ProgressBar,
+}
+
+impl Report {
+    /// A report on `expected` jobs.
+    pub(super) fn new(expected: u64, wait: bool) -> Self {
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self {
+            expected,
+            created: 0,
+            failed: 0,
+            sent: 0,
+            wait,
+            table: io::stdout().is_terminal(),
+            started: Instant::now(),
+            progress: ProgressBar::with_draw_target(Some(expected), target).with_style(style),
+        }
+    }
+
+    /// A job is on the queue.
+    pub(super) fn sent(&mut self, _message: &Message) {
+        self.sent += 1;
+        self.progress.inc(1);
+    }
+
+    /// A reply came; tells whether it says `created`.
+    pub(super) fn reply(&mut self, id: &str, body: &[u8], reply: Option<&Reply>) -> io::Result<bool> {
+        let created = matches!(reply, Some(Reply { outcome: Outcome::Created { .. }, .. }));
+        if created {
+            self.created += 1;
+        } else {
+            self.failed += 1;
+        }
+        self.progress.inc(1);
+        let table = self.table;
+        let first = self.created + self.failed == 1;
+        self.progress.suspend(|| {
+            let mut out = io::stdout().lock();
+            if !table {
+                out.write_all(body)?;
+                return writeln!(out);
+            }
+            if first {
+                writeln!(out, "{:JOB_WIDTH$}  {:RESULT_WIDTH$}  DETAIL", "JOB", "RESULT")?;
+            }
+            let (result, detail) = reply.map_or(("unreadable", String::new()), summary);
+            writeln!(out, "{id:JOB_WIDTH$}  {result:RESULT_WIDTH$}  {detail}")
+        })?;
+        Ok(created)
+    }
+
+    /// Replies that have not come.
+    pub(super) fn missing(&self) -> u64 {
+        self.expected.saturating_sub(self.created + self.failed)
+    }
+
+    /// Prints the sum.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        self.progress.finish_and_clear();
+        let took = self.started.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+        let mut err = io::stderr().lock();
+        if self.wait {
+            let Self { expected, created, failed, .. } = self;
+            #[expect(clippy::cast_precision_loss, reason = "a rate for a person to read")]
+            let rate = (created + failed) as f64 / took;
+            let missing = self.missing();
+            writeln!(
+                err,
+                "{expected} jobs: {created} created, {failed} failed, {missing} without a reply; {took:.1} s, {rate:.0} jobs/s"
+            )
+        } else {
+            writeln!(err, "{} jobs on the queue, confirmed; {took:.1} s", self.sent)
+        }
+    }
+}
+
+/// A reply in two columns.
+fn summary(reply: &Reply) -> (&'static str, String) {
+    match &reply.outcome {
+        Outcome::Created { connection } => {
+            let etag = connection.etag.as_deref().unwrap_or("none");
+            ("created", format!("connection {} etag {etag}", connection.id))
+        }
+        Outcome::Failed { error } => {
+            let status = error.http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+            (error.code.as_str(), format!("{}{status}", error.message))
+        }
+    }
+}

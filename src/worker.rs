@@ -1,0 +1,177 @@
+//! The loop: takes deliveries from a session and gives each a task of its own, until the session is lost or the
+//! worker is told to stop.
+//!
+//! The prefetch limit is the limit of concurrency: there is no second queue in here. Slots exist besides it only
+//! because tasks outlive a lost session, and the next session's tasks must not come on top of them.
+
+mod answer;
+mod job;
+mod route;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info, info_span, warn};
+
+pub use route::{ReplyRoutes, Route};
+
+use self::job::Unsettled;
+use crate::broker;
+use crate::broker::delivery::{Delivery, Settlement};
+use crate::broker::publisher::Publisher;
+use crate::broker::session::Session;
+use crate::contract::{Defaults, Limits};
+use crate::flow::FlowApi;
+use crate::handler::Handler;
+use crate::metrics::Metrics;
+use crate::telemetry::Chain;
+
+/// How often the connections are looked at while nothing else happens.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long an orderly close may take after the jobs are done.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the worker is made of.
+#[derive(Debug)]
+pub struct Worker<F> {
+    handler: Handler<F>,
+    routes: ReplyRoutes,
+    defaults: Defaults,
+    limits: Limits,
+    metrics: Metrics,
+    slots: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum SessionEnd {
+    /// The worker was told to stop, and this many jobs were still running when the grace period ended.
+    Drained {
+        /// Jobs that go back to the queue although their outcome is unknown.
+        unfinished: usize,
+    },
+    /// The session is no good any more; what was unsettled comes again.
+    Lost(broker::Error),
+}
+
+impl<F: FlowApi> Worker<F> {
+    /// A worker that works on at most `concurrency` jobs at a time.
+    pub fn new(
+        handler: Handler<F>,
+        routes: ReplyRoutes,
+        defaults: Defaults,
+        limits: Limits,
+        metrics: Metrics,
+        concurrency: u16,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(usize::from(concurrency)));
+        Self { handler, routes, defaults, limits, metrics, slots, tasks: TaskTracker::new() }
+    }
+
+    /// Works on a session's jobs until it is lost or `stop` is cancelled; then drains within `grace`.
+    pub async fn run(
+        self: &Arc<Self>,
+        mut session: Session,
+        stop: &CancellationToken,
+        grace: Duration,
+    ) -> SessionEnd {
+        // Ends the waits of this session's jobs when the session is lost: they will be delivered again.
+        let waits = stop.child_token();
+        let _end_waits = waits.clone().drop_guard();
+        let (lost, mut losses) = mpsc::channel(1);
+        let publisher = session.publisher();
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.drain(session, grace).await,
+                Some(error) = losses.recv() => return SessionEnd::Lost(error),
+                _ = check.tick() => match session.check() {
+                    Ok(blocked) => self.metrics.broker.connections(Some(blocked)),
+                    Err(error) => return SessionEnd::Lost(error),
+                },
+                delivery = session.next() => match delivery {
+                    Ok(delivery) => self.spawn(delivery, Arc::clone(&publisher), waits.clone(), lost.clone()),
+                    Err(error) => return SessionEnd::Lost(error),
+                },
+            }
+        }
+    }
+
+    /// Gives a delivery its task. The task reports a session that is no good through `lost`.
+    fn spawn(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        publisher: Arc<Publisher>,
+        waits: CancellationToken,
+        lost: mpsc::Sender<broker::Error>,
+    ) {
+        let span = info_span!("job", job_id = tracing::field::Empty, redelivered = delivery.redelivered);
+        if let Some(id) = delivery.properties.message_id() {
+            span.record("message_id", id);
+        }
+        let worker = Arc::clone(self);
+        let task = async move {
+            let processing = worker.process(delivery, &publisher, &waits);
+            let failure = match AssertUnwindSafe(processing).catch_unwind().await {
+                Ok(Ok(())) => return,
+                Ok(Err(Unsettled(error))) => error,
+                Err(_payload) => {
+                    worker.metrics.jobs.panicked();
+                    broker::Error::Closed { role: "consume" }
+                }
+            };
+            // Only the first report counts; a full channel means that there was one.
+            if let Err(mpsc::error::TrySendError::Full(error)) = lost.try_send(failure) {
+                warn!(error = %Chain(&error), "a further job ends with its session");
+            }
+        };
+        self.tasks.spawn(task.instrument(span));
+    }
+
+    /// A place to work in; `None` if the worker stops before there is one.
+    async fn slot(&self, stop: &CancellationToken) -> Option<OwnedSemaphorePermit> {
+        stop.run_until_cancelled(Arc::clone(&self.slots).acquire_owned()).await?.ok()
+    }
+
+    /// Takes no more, gives back what has not begun, lets the rest finish, closes.
+    async fn drain(&self, mut session: Session, grace: Duration) -> SessionEnd {
+        let started = Instant::now();
+        info!(running = self.tasks.len(), grace_seconds = grace.as_secs_f64(), "draining");
+        match session.stop_consuming().await {
+            Ok(untaken) => {
+                for delivery in untaken {
+                    if let Err(error) = delivery.settle(Settlement::Requeue).await {
+                        warn!(error = %Chain(&error), "a job that had not begun could not be handed back; it comes again anyway");
+                    }
+                }
+            }
+            Err(error) => warn!(error = %Chain(&error), "could not stop consuming"),
+        }
+        self.tasks.close();
+        let left = grace.saturating_sub(started.elapsed());
+        let in_time = tokio::time::timeout(left, self.tasks.wait()).await.is_ok();
+        let unfinished = if in_time { 0 } else { self.tasks.len() };
+        match tokio::time::timeout(CLOSE_TIMEOUT, session.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(error = %Chain(&error), "the session did not close in order"),
+            Err(_) => warn!("the session did not close in time"),
+        }
+        self.metrics.broker.drained(started.elapsed(), unfinished);
+        if unfinished > 0 {
+            error!(
+                unfinished,
+                "the grace period ended before all jobs were done; they will be delivered again"
+            );
+        }
+        SessionEnd::Drained { unfinished }
+    }
+}

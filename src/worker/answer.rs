@@ -1,0 +1,154 @@
+//! Publishing what came of a job: to the sender, or where an operator finds it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::route::{ReplyRoutes, Route};
+use crate::broker;
+use crate::broker::delivery::Delivery;
+use crate::broker::properties::{NewProperties, Properties};
+use crate::broker::publisher::{PublishError, Publisher};
+use crate::contract::reply::{Outcome, Reply, reply_id};
+use crate::metrics::broker::{BrokerMetrics, PublishResult};
+use crate::telemetry::Chain;
+
+/// How often an unconfirmed message is published again before the session is given up.
+const PUBLISH_ATTEMPTS: u32 = 3;
+
+/// Pause before an unconfirmed message is published again.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
+
+/// Headers that travel from the job to its reply (W3C Trace Context).
+const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+
+/// Publishes on behalf of one job.
+#[derive(Debug)]
+pub(super) struct Answering<'a> {
+    pub(super) publisher: &'a Publisher,
+    pub(super) routes: &'a ReplyRoutes,
+    pub(super) metrics: &'a BrokerMetrics,
+}
+
+impl Answering<'_> {
+    /// Publishes a reply and returns when a queue has it: the sender's, or the one for undeliverable replies.
+    ///
+    /// An error means that nobody has the reply; the job must then not be acknowledged.
+    pub(super) async fn reply(&self, job: &Delivery, reply: &Reply) -> Result<(), broker::Error> {
+        let body = match reply.to_json() {
+            Ok(body) => body,
+            Err(error) => {
+                // A reply is made of texts and numbers; there is nothing in it that could fail to be JSON.
+                warn!(%error, "a reply could not be written as JSON");
+                return Err(broker::Error::TooLong { what: "the reply" });
+            }
+        };
+        let properties = reply_properties(&job.properties, reply)?;
+        let route = self.routes.route(job.properties.reply_to());
+        if let Route::Overruled(queue) = route {
+            warn!(queue, "the job's reply_to is not allowed, the reply goes to the reply queue");
+        }
+        match self.publish("reply", route.queue(), &properties, &body).await {
+            Ok(()) => Ok(()),
+            Err(error @ (PublishError::Returned { .. } | PublishError::Refused(_))) => {
+                self.undeliverable(route.queue(), properties, &body, &error).await
+            }
+            Err(PublishError::Unconfirmed(error)) => Err(error),
+        }
+    }
+
+    async fn undeliverable(
+        &self,
+        queue: &str,
+        properties: Properties,
+        body: &[u8],
+        why: &PublishError,
+    ) -> Result<(), broker::Error> {
+        let parking = self.routes.undeliverable();
+        warn!(reply_queue = queue, error = %Chain(why), "the reply cannot be delivered, it goes to {parking}");
+        let properties = properties.with_headers([
+            ("undeliverable-queue", queue.to_owned()),
+            ("undeliverable-reason", why.to_string()),
+        ]);
+        self.park(&parking, &properties, body).await?;
+        self.metrics.reply_undeliverable(why.result());
+        Ok(())
+    }
+
+    /// Puts a message that is no job, and has no sender to answer, into the dead-letter queue.
+    pub(super) async fn dead_letter(&self, job: &Delivery, why: &str) -> Result<(), broker::Error> {
+        let properties = job.properties.clone().with_headers([
+            ("dead-reason", "malformed".to_owned()),
+            ("dead-at", now_to_the_millisecond().to_string()),
+            ("job-last-error", why.to_owned()),
+        ]);
+        self.park(&self.routes.dead(), &properties, &job.body).await?;
+        self.metrics.dead_lettered("malformed");
+        Ok(())
+    }
+
+    /// Publishes to one of the worker's own queues, which always takes what it gets, or the session is no good.
+    async fn park(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), broker::Error> {
+        match self.publish("parked", queue, properties, body).await {
+            Ok(()) => Ok(()),
+            Err(PublishError::Returned { queue }) => Err(broker::Error::MissingQueues(vec![queue])),
+            Err(PublishError::Refused(None)) => Err(broker::Error::QueueRefuses { queue: queue.to_owned() }),
+            Err(PublishError::Refused(Some(error)) | PublishError::Unconfirmed(error)) => Err(error),
+        }
+    }
+
+    /// Publishes, and again if the broker's word does not come; waits for as long as the broker says it is blocked.
+    async fn publish(
+        &self,
+        kind: &'static str,
+        queue: &str,
+        properties: &Properties,
+        body: &[u8],
+    ) -> Result<(), PublishError> {
+        let mut attempt = 1;
+        loop {
+            let started = Instant::now();
+            let published = self.publisher.publish(queue, properties, body).await;
+            let result = published.as_ref().map_or_else(PublishError::result, |()| PublishResult::Confirmed);
+            self.metrics.published(kind, result, started.elapsed());
+            match published {
+                Err(PublishError::Unconfirmed(error))
+                    if self.publisher.is_connected()
+                        && (attempt < PUBLISH_ATTEMPTS || self.publisher.is_blocked()) =>
+                {
+                    warn!(error = %Chain(&error), attempt, "the broker did not confirm a message, publishing it again");
+                    attempt += 1;
+                    tokio::time::sleep(PUBLISH_PAUSE).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broker::Error> {
+    let correlation_id = job.correlation_id().or(job.message_id()).or(reply.job_id.as_deref());
+    // What a reply is about decides its id: the same for every answer to the same job.
+    let subject = reply.job_id.as_deref().or(correlation_id).unwrap_or_default();
+    let properties = Properties::json(NewProperties {
+        message_id: reply_id(subject).to_string(),
+        correlation_id: correlation_id.map(str::to_owned),
+        kind: match reply.outcome {
+            Outcome::Created { .. } => "connection.created",
+            Outcome::Failed { .. } => "connection.failed",
+        },
+        timestamp: u64::try_from(reply.completed_at.as_second()).unwrap_or_default(),
+        reply_to: None,
+        headers: Vec::new(),
+    })?;
+    let traces = TRACE_HEADERS.into_iter().filter_map(|name| Some((name, job.header(name)?.to_owned())));
+    Ok(properties.with_headers(traces))
+}
+
+/// The time now, as it stands in messages.
+pub(super) fn now_to_the_millisecond() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
