@@ -1,1 +1,16 @@
-//! Integration tests.
+//! Integration tests: a real broker, real sockets and the real binary.
+//!
+//! The broker is a private RabbitMQ node, started once for the whole run and gone with it; with `AMQP_URL` set, the one
+//! it names is used instead, and what needs a node of our own is left out. `TEST_LOG=1` shows what the processes under
+//! test log; a failing test shows it by itself.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod harness;
+mod support;

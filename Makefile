@@ -1,0 +1,30 @@
+# The only entrance: people and CI call the same targets. Whatever a target needs and can install, it installs;
+# whatever it starts, it stops.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help broker run test lint docs check
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+broker: ## Run a private RabbitMQ until Ctrl-C; prints its URL
+	@deploy/dev/broker.sh install
+	@deploy/dev/broker.sh run --until-signal
+
+run: ## Run the worker with the environment's configuration
+	cargo run --locked -- run
+
+test: ## Run all tests, against AMQP_URL or a private RabbitMQ
+	@deploy/dev/broker.sh install
+	cargo test --locked
+
+lint: ## Check format and lints, with and without the simulator
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --no-default-features --locked -- -D warnings
+
+docs: ## Build the documentation; a broken link fails
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
+
+check: lint docs test ## Everything that CI runs

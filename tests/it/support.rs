@@ -1,0 +1,23 @@
+//! What the tests stand on: one module for each peer of the worker, with one verb for each thing that it can do.
+
+#![allow(dead_code, reason = "a peer can do more than the tests of one moment ask of it")]
+
+pub(crate) mod broker;
+pub(crate) mod eventually;
+pub(crate) mod http;
+pub(crate) mod proxy;
+pub(crate) mod simulator;
+pub(crate) mod tls;
+pub(crate) mod worker;
+
+/// A variable of the test run's own environment; empty counts as unset.
+#[expect(clippy::disallowed_methods, reason = "the tests' own switches are no configuration of the worker")]
+pub(crate) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Tells the person who runs the tests.
+#[expect(clippy::print_stderr, reason = "the test runner shows it with the test that fails")]
+pub(crate) fn tell(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,285 @@
+//! A TCP proxy that can fail like a network: between worker and broker, or worker and service.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What the proxy does to its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Forward,
+    Freeze,
+    Cut,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    mode: Mode,
+    /// How many cuts there were: a connection that is older than the last one is gone, even if its task did not run
+    /// between the cut and the end of it.
+    cuts: u64,
+}
+
+/// Forwards to one address until told otherwise; dropping it cuts.
+///
+/// It runs on the runtime of the test that started it.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    addr: SocketAddr,
+    state: watch::Sender<State>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    /// Listens on a free port and forwards to `target`.
+    pub(crate) async fn start(target: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addr = listener.local_addr()?;
+        let (state, watched) = watch::channel(State { mode: Mode::Forward, cuts: 0 });
+        let connections = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(accept(listener, target, watched, Arc::clone(&connections)));
+        Ok(Self { addr, state, connections })
+    }
+
+    /// Where clients connect.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Resets every connection, and every new one as soon as it is made.
+    ///
+    /// The port stays taken, so that [`Proxy::restore`] cannot find it in other hands.
+    pub(crate) fn cut(&self) {
+        self.state.send_modify(|state| *state = State { mode: Mode::Cut, cuts: state.cuts + 1 });
+    }
+
+    /// Forwards no more bytes either way and keeps all sockets open, new ones too: what a client sees of a network that
+    /// drops every packet.
+    pub(crate) fn freeze(&self) {
+        self.state.send_modify(|state| state.mode = Mode::Freeze);
+    }
+
+    /// Forwards again; frozen connections go on where they were.
+    pub(crate) fn restore(&self) {
+        self.state.send_modify(|state| state.mode = Mode::Forward);
+    }
+
+    /// How many connections are open through the proxy, frozen ones included.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: SocketAddr,
+    mut state: watch::Receiver<State>,
+    connections: Arc<AtomicUsize>,
+) {
+    loop {
+        let client = tokio::select! {
+            () = closed(&mut state) => return,
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => client,
+                // The client was gone before it was accepted.
+                Err(_) => continue,
+            },
+        };
+        tokio::spawn(serve(client, target, state.clone(), Open::count(&connections)));
+    }
+}
+
+/// Resolves when the [`Proxy`] is dropped.
+async fn closed(state: &mut watch::Receiver<State>) {
+    while state.changed().await.is_ok() {}
+}
+
+/// One connection, from accept to close.
+async fn serve(mut client: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>, _open: Open) {
+    let mut forwarding = state.clone();
+    let mut server = None;
+    let cuts = state.borrow().cuts;
+    let end = tokio::select! {
+        // An error here is the proxy's own end, which cuts too.
+        _ = state.wait_for(|state| state.mode == Mode::Cut || state.cuts != cuts) => None,
+        end = forward(&mut client, &mut server, target, &mut forwarding) => Some(end),
+    };
+    if matches!(end, Some(Ok(()))) {
+        return;
+    }
+    for stream in [Some(client), server].into_iter().flatten() {
+        // Makes the close that follows a reset instead of an orderly end. A socket that refuses is closed already.
+        stream.set_zero_linger().unwrap_or_default();
+    }
+}
+
+async fn forward(
+    client: &mut TcpStream,
+    server: &mut Option<TcpStream>,
+    target: SocketAddr,
+    state: &mut watch::Receiver<State>,
+) -> io::Result<()> {
+    forwarding(state).await?;
+    let server = server.insert(TcpStream::connect(target).await?);
+    // Heartbeats and acks are small: no waiting for more to send.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let mut down_state = state.clone();
+    let (client_read, client_write) = client.split();
+    let (server_read, server_write) = server.split();
+    tokio::try_join!(
+        pump(client_read, server_write, state),
+        pump(server_read, client_write, &mut down_state),
+    )?;
+    Ok(())
+}
+
+/// Copies one direction to its end. What was read when a freeze came is held, and written after it.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    state: &mut watch::Receiver<State>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        forwarding(state).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&buffer[..length]).await?;
+    }
+}
+
+/// Resolves while bytes may pass.
+async fn forwarding(state: &mut watch::Receiver<State>) -> io::Result<()> {
+    match state.wait_for(|state| state.mode == Mode::Forward).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
+/// Counts a connection for as long as it lives.
+#[derive(Debug)]
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(connections: &Arc<AtomicUsize>) -> Self {
+        connections.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::support::eventually::eventually;
+
+    /// Long enough for loopback, short enough to wait out.
+    const MOMENT: Duration = Duration::from_millis(200);
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// A server that sends back what it gets.
+    async fn echo() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    tokio::io::copy(&mut read, &mut write).await
+                });
+            }
+        });
+        addr
+    }
+
+    async fn round_trip(stream: &mut TcpStream, text: &[u8]) -> io::Result<Vec<u8>> {
+        stream.write_all(text).await?;
+        let mut answer = vec![0; text.len()];
+        stream.read_exact(&mut answer).await?;
+        Ok(answer)
+    }
+
+    #[tokio::test]
+    async fn forwards_and_passes_an_orderly_end_on() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+        assert_eq!(round_trip(&mut stream, b"hello").await.unwrap(), b"hello");
+        assert_eq!(proxy.connections(), 1);
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "the end comes back");
+        eventually("the connection is closed", PATIENCE, async || proxy.connections() == 0).await;
+    }
+
+    #[tokio::test]
+    async fn cut_resets_old_and_new_connections_until_restored() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+        round_trip(&mut stream, b"hello").await.unwrap();
+
+        // However short the cut is.
+        proxy.cut();
+        proxy.restore();
+        let error = timeout(PATIENCE, stream.read(&mut [0])).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+
+        proxy.cut();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+        timeout(PATIENCE, round_trip(&mut stream, b"hello")).await.unwrap().unwrap_err();
+        eventually("no connection is left", PATIENCE, async || proxy.connections() == 0).await;
+
+        proxy.restore();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+        assert_eq!(round_trip(&mut stream, b"again").await.unwrap(), b"again");
+    }
+
+    #[tokio::test]
+    async fn freeze_holds_bytes_both_ways_and_restore_lets_them_go() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+        round_trip(&mut stream, b"hello").await.unwrap();
+
+        proxy.freeze();
+        let mut second = TcpStream::connect(proxy.addr()).await.unwrap();
+        second.write_all(b"second").await.unwrap();
+        stream.write_all(b"held").await.unwrap();
+        let mut answer = [0; 4];
+        timeout(MOMENT, stream.read_exact(&mut answer)).await.unwrap_err();
+        eventually("both are open", PATIENCE, async || proxy.connections() == 2).await;
+
+        proxy.restore();
+        timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(&answer, b"held");
+        let mut answer = [0; 6];
+        timeout(PATIENCE, second.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(&answer, b"second");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_proxy_cuts() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let addr = proxy.addr();
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        round_trip(&mut stream, b"hello").await.unwrap();
+        drop(proxy);
+        timeout(PATIENCE, stream.read(&mut [0])).await.unwrap().unwrap_err();
+        eventually("the port is free", PATIENCE, async || TcpStream::connect(addr).await.is_err()).await;
+    }
+}
