@@ -1,19 +1,61 @@
 //! A worker that creates Adobe Experience Platform connections from RabbitMQ jobs.
+//!
+//! It takes a job from a queue, calls Flow Service's `POST /connections`, answers with the connection's id and etag
+//! or with an error, and only then acknowledges the job. Replicas share nothing but the queue.
+//!
+//! # What it promises
+//!
+//! Each promise has a test of the same name under `tests/it`; the README says which are kept in full.
+//!
+//! 1. `no_job_is_lost`: every job ends in a confirmed reply, or in the dead-letter queue with a reason.
+//! 2. `a_job_creates_at_most_one_connection`: a create whose outcome is unknown is not repeated blindly.
+//! 3. `the_job_is_acked_only_after_its_reply_is_confirmed`.
+//! 4. `secrets_stay_inside`: no credential in logs, metrics, replies, errors or `--help`.
+//! 5. `a_bad_message_hurts_only_itself`.
+//! 6. `an_ill_flow_service_is_left_in_peace`: backoff with full jitter, and `Retry-After` as a floor.
+//! 7. `sigterm_drains`.
+//! 8. `memory_is_bounded` by the concurrency and the largest message.
+//!
+//! # How data flows
+//!
+//! ```text
+//!               ┌──────────── app (builds, supervises) ────────────┐
+//!  signal ─► stop token                                            │
+//!  broker::session ─► worker ─► contract::parse ─► handler ─► flow (HTTP)
+//!         ▲             │                             └─ retry
+//!         └── settle ◄──┴── broker::publisher ◄── reply
+//! ```
+//!
+//! One way only: `Delivery → Job → Handled → Reply confirmed → Settlement`. Permission to work is the prefetch limit;
+//! there is no second queue inside.
+//!
+//! # What holds everywhere
+//!
+//! * Imports point one way: `contract`, `retry` and `metrics` know nothing of the rest but error names; `flow` and
+//!   `broker` know those; `handler` knows the trait [`flow::FlowApi`]; `worker` knows `handler` and `broker`; `app` all.
+//! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.
+//! * There is no process-wide state: two workers can run in one test.
+//! * An error is typed and classified where it is born: [`flow::FailureKind`] says what a failed call means for the
+//!   job, [`broker::Error`] whether a person must mend something.
+//! * A session with the broker never heals itself. Whatever goes wrong ends it, and [`app`] opens the next.
+//! * A delivery is settled by value: there is no way to do it twice.
+//!
+//! # Where things are, in reading order
 
-pub mod admin;
-pub mod app;
-pub mod broker;
 pub mod cli;
 pub mod config;
-pub mod contract;
-pub mod flow;
+pub mod app;
+pub mod worker;
 pub mod handler;
-pub mod metrics;
+pub mod contract;
+pub mod sources;
 pub mod retry;
+pub mod flow;
 pub mod secret;
+pub mod broker;
+pub mod admin;
+pub mod metrics;
+pub mod telemetry;
 pub mod shutdown;
 #[cfg(feature = "simulator")]
 pub mod simulator;
-pub mod sources;
-pub mod telemetry;
-pub mod worker;

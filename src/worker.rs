@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -129,8 +130,8 @@ impl<F: FlowApi> Worker<F> {
                     broker::Error::Closed { role: "consume" }
                 }
             };
-            // Only the first report counts; a full channel means that there was one.
-            if let Err(mpsc::error::TrySendError::Full(error)) = lost.try_send(failure) {
+            // Only the first report ends the session; a drain listens to none.
+            if let Err(TrySendError::Full(error) | TrySendError::Closed(error)) = lost.try_send(failure) {
                 warn!(error = %Chain(&error), "a further job ends with its session");
             }
         };

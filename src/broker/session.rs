@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
@@ -117,12 +117,8 @@ impl Session {
     pub async fn stop_consuming(&mut self) -> Result<Vec<Delivery>, Error> {
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
         step(self.timeout, "stop consuming", cancelling).await?;
-        let mut untaken = Vec::new();
-        while let Some(delivery) = self.consumer.next().await {
-            let delivery = delivery.map_err(|error| Error::lapin("stop consuming", error))?;
-            untaken.push(Delivery::new(delivery, self.timeout));
-        }
-        Ok(untaken)
+        let buffered = self.consumer.by_ref().map_ok(|delivery| Delivery::new(delivery, self.timeout));
+        step(self.timeout, "stop consuming", buffered.try_collect()).await
     }
 
     /// Closes in order. What is unsettled then goes back to the queue.

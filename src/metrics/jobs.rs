@@ -46,6 +46,16 @@ impl JobEnd {
     }
 }
 
+/// A delivery in flight, for as long as it lives.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Counters of jobs.
 #[derive(Debug, Clone)]
 pub struct JobMetrics {
@@ -162,7 +172,9 @@ impl JobMetrics {
     }
 
     /// A delivery was taken; `waited` is how long it lay in the queue, if its sender said when it was sent.
-    pub fn received(&self, redelivered: bool, bytes: usize, now: f64, waited: Option<f64>) {
+    ///
+    /// The guard counts it as in flight until it is dropped.
+    pub fn received(&self, redelivered: bool, bytes: usize, now: f64, waited: Option<f64>) -> InFlight {
         self.received.with_label_values(&[if redelivered { "true" } else { "false" }]).inc();
         self.in_flight.inc();
         self.last_delivery.set(now);
@@ -171,11 +183,11 @@ impl JobMetrics {
         if let Some(waited) = waited {
             self.queue_wait.observe(waited);
         }
+        InFlight(self.in_flight.clone())
     }
 
     /// The worker is done with a delivery; `age` is the time since its sender sent it.
     pub fn completed(&self, end: JobEnd, took: Duration, now: f64, age: Option<f64>) {
-        self.in_flight.dec();
         self.completed.with_label_values(&[end.as_str()]).inc();
         self.duration.with_label_values(&[end.as_str()]).observe(took.as_secs_f64());
         if end == JobEnd::Created {

@@ -21,6 +21,12 @@ const PUBLISH_ATTEMPTS: u32 = 3;
 /// Pause before an unconfirmed message is published again.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
 
+/// Longest trace header that travels on; W3C asks for at least 512 characters of `tracestate`.
+const TRACE_HEADER_MAX: usize = 512;
+
+/// Longest explanation in a header, in characters: all headers together must fit into one frame.
+const EXPLANATION_MAX: usize = 1_000;
+
 /// Headers that travel from the job to its reply (W3C Trace Context).
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -82,7 +88,7 @@ impl Answering<'_> {
         let properties = job.properties.clone().with_headers([
             ("dead-reason", "malformed".to_owned()),
             ("dead-at", now_to_the_millisecond().to_string()),
-            ("job-last-error", why.to_owned()),
+            ("job-last-error", why.chars().take(EXPLANATION_MAX).collect()),
         ]);
         self.park(&self.routes.dead(), &properties, &job.body).await?;
         self.metrics.dead_lettered("malformed");
@@ -143,7 +149,10 @@ fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broke
         reply_to: None,
         headers: Vec::new(),
     })?;
-    let traces = TRACE_HEADERS.into_iter().filter_map(|name| Some((name, job.header(name)?.to_owned())));
+    let traces = TRACE_HEADERS.into_iter().filter_map(|name| {
+        let value = job.header(name).filter(|value| value.len() <= TRACE_HEADER_MAX)?;
+        Some((name, value.to_owned()))
+    });
     Ok(properties.with_headers(traces))
 }
 

@@ -46,7 +46,7 @@ impl<F: FlowApi> Worker<F> {
         stop: &CancellationToken,
     ) -> Result<(), Unsettled> {
         let arrival = Arrival::of(&delivery);
-        self.metrics.jobs.received(
+        let _in_flight = self.metrics.jobs.received(
             delivery.redelivered,
             delivery.body.len(),
             arrival.at_unix,
