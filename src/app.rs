@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use crate::admin::{Admin, Readiness};
 use crate::broker;
 use crate::broker::session::{Session, SessionSettings};
+use crate::broker::topology::DELIVERY_LIMIT;
 use crate::config::RunConfig;
 use crate::flow::client::FlowClient;
 use crate::flow::token::TokenSource;
@@ -108,39 +109,33 @@ struct Supervisor<F> {
 
 impl<F: FlowApi> Supervisor<F> {
     async fn supervise(self) -> Result<usize, Error> {
-        let mut pauses = reconnect_pauses();
-        let mut opened_once = false;
-        let mut last_good = Instant::now();
+        let mut history = History::new();
         loop {
-            let Some(opened) = self.stop.run_until_cancelled(Session::open(&self.settings)).await else {
+            let Some(opened) = self.stop.run_until_cancelled(self.open(&history)).await else {
                 return Ok(0);
             };
             let failure = match opened {
                 Ok(session) => {
-                    opened_once = true;
+                    history.opened_once = true;
                     let started = Instant::now();
                     match self.work(session).await {
                         SessionEnd::Drained { unfinished } => return Ok(unfinished),
                         SessionEnd::Lost(failure) => {
-                            if started.elapsed() >= SETTLED_SESSION {
-                                last_good = Instant::now();
-                                pauses = reconnect_pauses();
-                            }
+                            history.lost(&failure, started.elapsed());
                             failure
                         }
                     }
                 }
-                Err(failure) if failure.is_config_fault() && !opened_once => {
+                Err(failure) if failure.is_config_fault() && !history.opened_once => {
                     return Err(Error::Misconfigured(failure));
                 }
                 Err(failure) => failure,
             };
             self.metrics.broker.session_failed();
-            if last_good.elapsed() >= self.give_up {
+            if history.last_good.elapsed() >= self.give_up {
                 return Err(Error::GaveUp { after: self.give_up, source: failure });
             }
-            let ceiling = pauses.next().unwrap_or(RECONNECT_MAX);
-            let pause = ceiling.mul_f64(fastrand::f64());
+            let pause = history.pause();
             report(&failure, pause);
             if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return Ok(0);
@@ -148,8 +143,16 @@ impl<F: FlowApi> Supervisor<F> {
         }
     }
 
+    async fn open(&self, history: &History) -> Result<Session, broker::Error> {
+        match history.unreadable {
+            0 => Session::open(&self.settings).await,
+            _ => Session::open_careful(&self.settings).await,
+        }
+    }
+
     async fn work(&self, session: Session) -> SessionEnd {
-        info!(queue = self.settings.queues.jobs, prefetch = self.settings.prefetch, "consuming");
+        let careful = session.is_careful();
+        info!(queue = self.settings.queues.jobs, prefetch = self.settings.prefetch, careful, "consuming");
         self.metrics.broker.session_opened();
         self.readiness.set(true);
         let not_ready_when_stopping = async {
@@ -167,6 +170,42 @@ impl<F: FlowApi> Supervisor<F> {
     }
 }
 
+/// What the supervisor remembers of the sessions before.
+struct History {
+    pauses: ExponentialBackoff,
+    opened_once: bool,
+    last_good: Instant,
+    /// Sessions in a row that a message ended by its mere arrival.
+    unreadable: u32,
+}
+
+impl History {
+    fn new() -> Self {
+        Self { pauses: reconnect_pauses(), opened_once: false, last_good: Instant::now(), unreadable: 0 }
+    }
+
+    fn lost(&mut self, failure: &broker::Error, lived: Duration) {
+        self.unreadable = match failure {
+            broker::Error::Unreadable { .. } => self.unreadable.saturating_add(1),
+            _ => 0,
+        };
+        if lived >= SETTLED_SESSION {
+            self.last_good = Instant::now();
+            self.pauses = reconnect_pauses();
+        }
+    }
+
+    /// Drawn evenly from zero to its ceiling. Short while each session brings the broker closer to parking a message
+    /// that the client cannot read.
+    fn pause(&mut self) -> Duration {
+        let ceiling = match self.unreadable {
+            1..=DELIVERY_LIMIT => RECONNECT_BASE,
+            _ => self.pauses.next().unwrap_or(RECONNECT_MAX),
+        };
+        ceiling.mul_f64(fastrand::f64())
+    }
+}
+
 /// A fault that a person must mend is an error even while the worker goes on trying.
 fn report(failure: &broker::Error, pause: Duration) {
     let pause_seconds = pause.as_secs_f64();
@@ -177,7 +216,7 @@ fn report(failure: &broker::Error, pause: Duration) {
     }
 }
 
-/// Ceilings of the pauses between sessions; each pause is drawn evenly from zero to its ceiling.
+/// Ceilings of the pauses between sessions.
 fn reconnect_pauses() -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(RECONNECT_BASE)

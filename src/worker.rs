@@ -89,22 +89,33 @@ impl<F: FlowApi> Worker<F> {
         let _end_waits = waits.clone().drop_guard();
         let (lost, mut losses) = mpsc::channel(1);
         let publisher = session.publisher();
+        let start = |delivery| self.spawn(delivery, Arc::clone(&publisher), waits.clone(), lost.clone());
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return self.drain(session, grace).await,
                 Some(error) = losses.recv() => return SessionEnd::Lost(error),
-                _ = check.tick() => match session.check() {
-                    Ok(blocked) => self.metrics.broker.connections(Some(blocked)),
+                _ = check.tick() => match self.look_after(&mut session).await {
+                    Ok(deliveries) => deliveries.into_iter().for_each(start),
                     Err(error) => return SessionEnd::Lost(error),
                 },
                 delivery = session.next() => match delivery {
-                    Ok(delivery) => self.spawn(delivery, Arc::clone(&publisher), waits.clone(), lost.clone()),
+                    Ok(delivery) => start(delivery),
                     Err(error) => return SessionEnd::Lost(error),
                 },
             }
         }
+    }
+
+    /// Looks whether both connections are well; ends the caution of a careful session, which can leave jobs in hand.
+    async fn look_after(&self, session: &mut Session) -> Result<Vec<Delivery>, broker::Error> {
+        self.metrics.broker.connections(Some(session.check()?));
+        if session.may_relax() {
+            info!("no unreadable message came, taking jobs as usual again");
+            return session.relax().await;
+        }
+        Ok(Vec::new())
     }
 
     /// Gives a delivery its task. The task reports a session that is no good through `lost`.

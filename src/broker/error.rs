@@ -42,6 +42,14 @@ pub enum Error {
         /// What lapin says.
         source: lapin::Error,
     },
+    /// The client cannot read what the broker sends: most likely a message with a property that is not UTF-8.
+    #[error("could not {step}: a message cannot be read by the AMQP client")]
+    Unreadable {
+        /// What was tried.
+        step: &'static str,
+        /// What lapin says.
+        source: lapin::Error,
+    },
     /// The broker ended the consumer: the queue was deleted, or its node went away.
     #[error("the broker cancelled the consumer of {queue} (was the queue deleted?)")]
     Cancelled {
@@ -107,6 +115,7 @@ impl Error {
             ErrorKind::ProtocolError(protocol) => {
                 Self::Refused { step, code: protocol.get_id(), text: protocol.get_message().to_string() }
             }
+            ErrorKind::ParsingError(_) => Self::Unreadable { step, source: error },
             _ => Self::Lost { step, source: error },
         }
     }
@@ -124,6 +133,7 @@ impl Error {
             | Self::TooLong { .. } => true,
             Self::Timeout { .. }
             | Self::Lost { .. }
+            | Self::Unreadable { .. }
             | Self::Cancelled { .. }
             | Self::Closed { .. }
             | Self::QueueRefuses { .. } => false,

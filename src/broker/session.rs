@@ -9,12 +9,16 @@ use futures_util::{StreamExt, TryStreamExt};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
+use tokio::time::Instant;
 
 use super::Error;
 use super::connection::{Endpoint, connect, step};
 use super::delivery::Delivery;
 use super::publisher::Publisher;
 use super::topology::{self, Queues, TopologyMode};
+
+/// A careful session that got no job for so long may relax.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
@@ -40,8 +44,17 @@ pub struct Session {
     consumer: Consumer,
     publisher: Arc<Publisher>,
     prefetch: u16,
+    caution: Option<Caution>,
     queue: String,
     timeout: Duration,
+}
+
+/// How long a careful session stays careful.
+struct Caution {
+    /// Jobs to come before it may relax.
+    left: u16,
+    /// When the last job came.
+    last: Instant,
 }
 
 impl std::fmt::Debug for Session {
@@ -53,6 +66,20 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Connects, makes sure of the queues, and starts to consume.
     pub async fn open(settings: &SessionSettings) -> Result<Self, Error> {
+        Self::open_with(settings, settings.prefetch).await
+    }
+
+    /// The same, taking one job at a time until [`Session::may_relax`].
+    ///
+    /// For after a message that broke the last session by its mere arrival: so it breaks the next one alone, with no
+    /// other job in hand, until the broker parks it.
+    pub async fn open_careful(settings: &SessionSettings) -> Result<Self, Error> {
+        let mut session = Self::open_with(settings, 1).await?;
+        session.caution = Some(Caution { left: settings.prefetch, last: Instant::now() });
+        Ok(session)
+    }
+
+    async fn open_with(settings: &SessionSettings, prefetch: u16) -> Result<Self, Error> {
         let endpoint = &settings.endpoint;
         let timeout = endpoint.timeout;
         let (consume, publish) =
@@ -62,29 +89,38 @@ impl Session {
         let publish = Arc::new(publish);
         let publisher = Publisher::new(Arc::clone(&publish), settings.publish_channels, timeout).await?;
         let channel = step(timeout, "open a channel", consume.create_channel()).await?;
-        // Before the consumer, because it holds only for consumers that start later; per consumer, because quorum
-        // queues refuse the global kind.
-        let qos = channel.basic_qos(settings.prefetch, BasicQosOptions { global: false });
-        step(timeout, "limit the prefetch", qos).await?;
         let queue = settings.queues.jobs.clone();
-        let consuming = channel.basic_consume(
-            queue.as_str().into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        );
-        let consumer = step(timeout, "consume the job queue", consuming).await?;
-        let publisher = Arc::new(publisher);
+        let consumer = start_consumer(&channel, &queue, prefetch, timeout).await?;
         Ok(Self {
             consume,
             publish,
             channel,
             consumer,
-            publisher,
+            publisher: Arc::new(publisher),
             prefetch: settings.prefetch,
+            caution: None,
             queue,
             timeout,
         })
+    }
+
+    /// Whether it takes one job at a time.
+    pub fn is_careful(&self) -> bool {
+        self.caution.is_some()
+    }
+
+    /// Whether a careful session may go on as any other: as many jobs have come as were in hand when the last session
+    /// broke, or none came for a while.
+    pub fn may_relax(&self) -> bool {
+        self.caution.as_ref().is_some_and(|caution| caution.left == 0 || caution.last.elapsed() >= QUIET)
+    }
+
+    /// Goes on with the full prefetch limit; gives the jobs that had arrived and were not yet taken.
+    pub async fn relax(&mut self) -> Result<Vec<Delivery>, Error> {
+        self.caution = None;
+        let untaken = self.stop_consuming().await?;
+        self.consumer = start_consumer(&self.channel, &self.queue, self.prefetch, self.timeout).await?;
+        Ok(untaken)
     }
 
     /// Publishes on this session's connection.
@@ -94,7 +130,11 @@ impl Session {
 
     /// The next job. An end that we did not ask for is an error, never a success. Safe to drop and call again.
     pub async fn next(&mut self) -> Result<Delivery, Error> {
-        match self.consumer.next().await {
+        let next = self.consumer.next().await;
+        if let Some(caution) = &mut self.caution {
+            *caution = Caution { left: caution.left.saturating_sub(1), last: Instant::now() };
+        }
+        match next {
             Some(Ok(delivery)) => Ok(Delivery::new(delivery, self.timeout)),
             Some(Err(error)) => Err(Error::lapin("consume the job queue", error)),
             None if self.consume.status().connected() => Err(Error::Cancelled { queue: self.queue.clone() }),
@@ -132,4 +172,19 @@ impl Session {
         step(self.timeout, "close the consume connection", self.consume.close(200, "OK".into())).await?;
         step(self.timeout, "close the publish connection", self.publish.close(200, "OK".into())).await
     }
+}
+
+/// Starts to consume, after the prefetch limit is set: it holds only for consumers that start later, and per consumer,
+/// because quorum queues refuse the global kind.
+async fn start_consumer(
+    channel: &Channel,
+    queue: &str,
+    prefetch: u16,
+    timeout: Duration,
+) -> Result<Consumer, Error> {
+    let qos = channel.basic_qos(prefetch, BasicQosOptions { global: false });
+    step(timeout, "limit the prefetch", qos).await?;
+    let options = BasicConsumeOptions::default();
+    let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+    step(timeout, "consume the job queue", consuming).await
 }

@@ -12,6 +12,12 @@ use lapin::{Connection, ErrorKind};
 use super::Error;
 use super::connection::step;
 
+/// After so many deliveries that ended badly the broker itself dead-letters a message (quorum queues only).
+///
+/// The worker decides about every message it can read. This is for one that the AMQP client cannot read and that
+/// breaks the connection each time; the limit is high, because up to RabbitMQ 4.2 a hand-back counts too.
+pub const DELIVERY_LIMIT: u32 = 50;
+
 /// The names of the queues. All others are derived from the first two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queues {
@@ -68,6 +74,7 @@ impl Queues {
         text("x-dead-letter-routing-key", &self.dead());
         text("x-dead-letter-strategy", "at-least-once");
         text("x-overflow", "reject-publish");
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongUInt(DELIVERY_LIMIT));
         arguments
     }
 }

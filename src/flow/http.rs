@@ -12,6 +12,7 @@ use url::Url;
 use super::redact::Redactor;
 use super::retry_after;
 use crate::metrics::http::CallResult;
+use crate::telemetry::Chain;
 
 /// Below the idle time after which common servers close a connection (Node.js: 5 s), so that a request is not written to
 /// one that the server is about to close: for a create that would be an unknown outcome.
@@ -73,7 +74,7 @@ pub(super) fn client(limits: Limits) -> Result<reqwest::Client, BuildError> {
     // A proxy of the machine that runs the tests must not stand between them and their servers.
     #[cfg(test)]
     let builder = builder.no_proxy();
-    builder.build().map_err(|error| BuildError::Https(chain(&error.without_url())))
+    builder.build().map_err(|error| BuildError::Https(Chain(&error.without_url()).to_string()))
 }
 
 /// The address of a call: the base, with or without a slash at its end, and a path below it.
@@ -211,22 +212,7 @@ pub(super) fn call_result(error: &reqwest::Error) -> CallResult {
 /// The causes of an error of the HTTP client, without the outermost: that says little and names the address.
 pub(super) fn explain(error: &reqwest::Error, redactor: &Redactor) -> String {
     match error.source() {
-        Some(source) => redactor.show(&chain(source)),
+        Some(source) => redactor.show(&Chain(source).to_string()),
         None => "the connection failed".to_owned(),
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use secrecy::ExposeSecret;
 
 use super::AccessToken;
-use crate::flow::http::{BuildError, chain};
+use crate::flow::http::BuildError;
 use crate::flow::{Failure, FailureKind};
 use crate::secret::SecretSource;
+use crate::telemetry::Chain;
 
 /// Holds the token as it was last read.
 pub(super) struct FixedToken {
@@ -34,7 +35,7 @@ impl FixedToken {
         }
         let unavailable = |why: String| Failure::new(FailureKind::TokenUnavailable, why);
         // A file that is being replaced can be away or empty for a moment.
-        let value = self.source.read().map_err(|error| unavailable(chain(&error)))?;
+        let value = self.source.read().map_err(|error| unavailable(Chain(&error).to_string()))?;
         if value.expose_secret() == held.value.expose_secret() {
             return Ok(None);
         }

@@ -13,14 +13,13 @@ use url::Url;
 
 use super::ImsCredentials;
 use super::cache::{Issue, Issued};
-use crate::flow::http::{
-    Answer, BuildError, End, Limits, call_result, chain, client, endpoint, exchange, explain,
-};
+use crate::flow::http::{Answer, BuildError, End, Limits, call_result, client, endpoint, exchange, explain};
 use crate::flow::problem::Problem;
 use crate::flow::redact::Redactor;
 use crate::flow::{Failure, FailureKind};
 use crate::metrics::http::{HttpMetrics, Upstream};
 use crate::secret::SecretSource;
+use crate::telemetry::Chain;
 
 /// Of a token without `expires_in`: Adobe documents a life of 24 hours and advises to renew after 23.
 const DOCUMENTED_LIFETIME: Duration = Duration::from_secs(23 * 3600);
@@ -79,7 +78,7 @@ impl Ims {
             }
             Ok(_) => None,
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "IMS refused the client secret, and it cannot be read again");
+                tracing::warn!(error = %Chain(&error), "IMS refused the client secret, and it cannot be read again");
                 None
             }
         }
