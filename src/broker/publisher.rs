@@ -16,9 +16,15 @@ use tokio::sync::Semaphore;
 use super::Error;
 use super::connection::step;
 use super::properties::Properties;
+use super::topology::exists;
 use crate::metrics::broker::PublishResult;
 
 const PUBLISH: &str = "publish a message";
+
+/// Addresses of requesters that use direct reply-to. They are no queues: up to RabbitMQ 3.13 the broker returns every
+/// mandatory message to them, the delivered ones too (measured on 3.10), and later none. Whether the requester is still
+/// there is told by a passive declaration.
+const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to.";
 
 /// A pool of channels for mandatory, confirmed publishing to the default exchange.
 pub struct Publisher {
@@ -39,7 +45,7 @@ impl std::fmt::Debug for Publisher {
 /// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// No queue of that name: the broker returned the message.
+    /// No queue of that name, or no requester at that address: nobody has the message.
     #[error("there is no queue {queue}")]
     Returned {
         /// The queue's name.
@@ -105,13 +111,18 @@ impl Publisher {
             // Nobody closes the semaphore; if somebody did, the pool would be shut.
             return Err(PublishError::Unconfirmed(Error::Closed { role: "publish" }));
         };
+        let is_direct = queue.starts_with(DIRECT_REPLY);
+        if is_direct && !self.requester_is_there(queue).await? {
+            return Err(PublishError::Returned { queue: queue.to_owned() });
+        }
         let idle = self.take_idle();
         let channel = match idle {
             Some(channel) => channel,
             None => self.open_channel().await.map_err(PublishError::Unconfirmed)?,
         };
+        let mandatory = !is_direct;
         let publishing = async {
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+            let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
             channel.basic_publish("".into(), key, options, body, properties.0.clone()).await?.await
         };
         match step(self.timeout, PUBLISH, publishing).await {
@@ -140,6 +151,17 @@ impl Publisher {
                 Err(PublishError::Refused(Some(error)))
             }
             Err(error) => Err(PublishError::Unconfirmed(error)),
+        }
+    }
+
+    /// Whether a direct reply would be delivered. The requester may leave right after the answer: direct replies are
+    /// delivered at most once, by RabbitMQ's own definition.
+    async fn requester_is_there(&self, address: &str) -> Result<bool, PublishError> {
+        match exists(&self.connection, address, self.timeout).await {
+            Err(error @ Error::Refused { .. }) if self.is_connected() => {
+                Err(PublishError::Refused(Some(error)))
+            }
+            asked => asked.map_err(PublishError::Unconfirmed),
         }
     }
 

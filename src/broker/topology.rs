@@ -107,7 +107,7 @@ pub(super) async fn ensure(
 }
 
 /// Asks for a queue on a channel that the answer may close.
-async fn exists(connection: &Connection, name: &str, timeout: Duration) -> Result<bool, Error> {
+pub(super) async fn exists(connection: &Connection, name: &str, timeout: Duration) -> Result<bool, Error> {
     let channel = step(timeout, "open a channel", connection.create_channel()).await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let asked = channel.queue_declare(name.into(), options, FieldTable::default());
