@@ -465,7 +465,7 @@ impl Vhost {
                        _ ->
                            [N || {{_, N}} <- rabbit_amqqueue:info(Q, [messages_ready, messages_unacknowledged])]
                    end,
-                   [Ready, Unacked]."#
+                   iolist_to_binary(io_lib:format("[~w,~w]", [Ready, Unacked]))."#
             ))
             .await;
         let [ready, unacked] = serde_json::from_str(&answer).unwrap();
