@@ -12,5 +12,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod api_failures;
+mod happy_path;
 mod harness;
+mod memory;
+mod replies;
 mod support;
