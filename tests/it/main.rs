@@ -18,3 +18,4 @@ mod harness;
 mod memory;
 mod replies;
 mod support;
+mod unreadable;
