@@ -21,11 +21,8 @@ const PUBLISH_ATTEMPTS: u32 = 3;
 /// Pause before an unconfirmed message is published again.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
 
-/// Longest trace header that travels on; W3C asks for at least 512 characters of `tracestate`.
-const TRACE_HEADER_MAX: usize = 512;
-
-/// Longest explanation in a header, in characters: all headers together must fit into one frame.
-const EXPLANATION_MAX: usize = 1_000;
+/// Longest text of a foreign origin in a header: all headers have to fit into one frame.
+const HEADER_LENGTH: usize = 1024;
 
 /// Headers that travel from the job to its reply (W3C Trace Context).
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
@@ -88,7 +85,7 @@ impl Answering<'_> {
         let properties = job.properties.clone().with_headers([
             ("dead-reason", "malformed".to_owned()),
             ("dead-at", now_to_the_millisecond().to_string()),
-            ("job-last-error", why.chars().take(EXPLANATION_MAX).collect()),
+            ("job-last-error", why.chars().take(HEADER_LENGTH).collect()),
         ]);
         self.park(&self.routes.dead(), &properties, &job.body).await?;
         self.metrics.dead_lettered("malformed");
@@ -150,8 +147,8 @@ fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broke
         headers: Vec::new(),
     })?;
     let traces = TRACE_HEADERS.into_iter().filter_map(|name| {
-        let value = job.header(name).filter(|value| value.len() <= TRACE_HEADER_MAX)?;
-        Some((name, value.to_owned()))
+        let trace = job.header(name).filter(|trace| trace.len() <= HEADER_LENGTH)?;
+        Some((name, trace.to_owned()))
     });
     Ok(properties.with_headers(traces))
 }
