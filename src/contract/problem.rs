@@ -8,6 +8,9 @@ const SHOWN: usize = 20;
 /// Characters of a foreign name that are repeated in a message.
 const NAME_SHOWN: usize = 64;
 
+/// Characters of a path that are repeated in a message.
+const PATH_SHOWN: usize = 256;
+
 /// One fault: where it is and what is expected there. Holds no value of the job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -23,45 +26,62 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Every fault of one job, collected before it is refused.
+/// Every fault of one job, counted before it is refused; the first ones in full. A small message can hold a hundred
+/// thousand, each with a long path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    shown: Vec<Problem>,
+    more: usize,
+}
 
 impl Problems {
     /// Notes a fault.
     pub fn add(&mut self, path: impl Into<String>, what: impl Into<String>) {
-        self.0.push(Problem { path: path.into(), what: what.into() });
+        if self.shown.len() < SHOWN {
+            self.shown.push(Problem { path: shortened(path.into()), what: what.into() });
+        } else {
+            self.more += 1;
+        }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shown.is_empty()
     }
 
-    /// Whether a fault of `path`, or of something in it, is already noted.
+    /// Whether a fault of `path`, or of something in it, is already noted in full.
     pub(super) fn mention(&self, path: &str) -> bool {
-        self.0.iter().any(|problem| {
+        self.shown.iter().any(|problem| {
             problem.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
     }
 
-    /// The faults in the order they were found.
+    /// The first faults, in the order they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
+        self.shown.iter()
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().take(SHOWN).enumerate() {
+        for (index, problem) in self.shown.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{problem}")?;
         }
-        match self.0.len().saturating_sub(SHOWN) {
+        match self.more {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
         }
     }
+}
+
+/// The beginning of a long path: its end says less, and a reader finds the rest.
+fn shortened(mut path: String) -> String {
+    if let Some((end, _)) = path.char_indices().nth(PATH_SHOWN) {
+        path.truncate(end);
+        path.push('…');
+    }
+    path
 }
 
 /// A key as the sender wrote it, fit for a log line: bounded, without control characters.
