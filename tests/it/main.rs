@@ -16,6 +16,7 @@ mod api_failures;
 mod happy_path;
 mod harness;
 mod memory;
+mod poison_messages;
 mod replies;
 mod support;
 mod unreadable;
