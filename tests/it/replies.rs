@@ -153,9 +153,9 @@ async fn of_a_thousand_replies_at_once_none_is_misjudged() {
     let scene = Scene::start(&[]).await;
     let (there, missing) = (scene.vhost.queue("there"), scene.vhost.queue("missing"));
     scene.vhost.declare_classic(&there).await;
-    let id = |n: usize| format!("{}-{n}", if n % 2 == 0 { "there" } else { "missing" });
+    let id = |n: usize| format!("{}-{n}", if n.is_multiple_of(2) { "there" } else { "missing" });
     let jobs = (0..JOBS).map(|n| {
-        let queue = if n % 2 == 0 { &there } else { &missing };
+        let queue = if n.is_multiple_of(2) { &there } else { &missing };
         let properties = BasicProperties::default().with_reply_to(queue.as_str().into());
         (properties, job(&id(n)).to_string().into_bytes())
     });
