@@ -158,15 +158,10 @@ impl<F: FlowApi> Worker<F> {
     async fn drain(&self, mut session: Session, grace: Duration) -> SessionEnd {
         let started = Instant::now();
         info!(running = self.tasks.len(), grace_seconds = grace.as_secs_f64(), "draining");
-        match session.stop_consuming().await {
-            Ok(untaken) => {
-                for delivery in untaken {
-                    if let Err(error) = delivery.settle(Settlement::Requeue).await {
-                        warn!(error = %Chain(&error), "a job that had not begun could not be handed back; it comes again anyway");
-                    }
-                }
-            }
-            Err(error) => warn!(error = %Chain(&error), "could not stop consuming"),
+        if tokio::time::timeout(grace, hand_back_untaken(&mut session)).await.is_err() {
+            warn!(
+                "the broker did not let the worker stop consuming in time; what has not begun comes again anyway"
+            );
         }
         self.tasks.close();
         let left = grace.saturating_sub(started.elapsed());
@@ -185,5 +180,19 @@ impl<F: FlowApi> Worker<F> {
             );
         }
         SessionEnd::Drained { unfinished }
+    }
+}
+
+/// Takes no more, and gives back what has arrived and not begun.
+async fn hand_back_untaken(session: &mut Session) {
+    match session.stop_consuming().await {
+        Ok(untaken) => {
+            for delivery in untaken {
+                if let Err(error) = delivery.settle(Settlement::Requeue).await {
+                    warn!(error = %Chain(&error), "a job that had not begun could not be handed back; it comes again anyway");
+                }
+            }
+        }
+        Err(error) => warn!(error = %Chain(&error), "could not stop consuming"),
     }
 }
