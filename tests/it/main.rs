@@ -12,11 +12,17 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod ack_order;
 mod api_failures;
+mod broker_outage;
 mod happy_path;
 mod harness;
 mod memory;
+mod panics;
 mod poison_messages;
 mod replies;
+mod shutdown;
+mod start;
 mod support;
+mod tls;
 mod unreadable;

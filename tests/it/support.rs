@@ -6,6 +6,7 @@ pub(crate) mod broker;
 pub(crate) mod eventually;
 pub(crate) mod http;
 pub(crate) mod proxy;
+pub(crate) mod rig;
 pub(crate) mod scene;
 pub(crate) mod simulator;
 pub(crate) mod tls;

@@ -288,6 +288,11 @@ impl Vhost {
         Self { broker, name, prefix, connection, publisher: tokio::sync::Mutex::new(publisher) }
     }
 
+    /// Connects anew, after a restart of the broker.
+    pub(crate) async fn reconnect(self) -> Self {
+        Self::connect(self.broker.clone(), self.name.clone(), self.prefix.clone()).await
+    }
+
     /// The broker that it is on.
     pub(crate) fn broker(&self) -> &Broker {
         &self.broker

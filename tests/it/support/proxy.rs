@@ -2,15 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What the proxy does to its connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much of what a client says first is kept, to tell its connections apart: AMQP clients name theirs in there.
+const GREETING: usize = 4 * 1024;
+
+/// What the proxy does to its connections; of two, the later one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mode {
     Forward,
     Freeze,
@@ -18,11 +21,66 @@ enum Mode {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct State {
+struct Ill {
     mode: Mode,
     /// How many cuts there were: a connection that is older than the last one is gone, even if its task did not run
     /// between the cut and the end of it.
     cuts: u64,
+}
+
+impl Ill {
+    const WELL: Self = Self { mode: Mode::Forward, cuts: 0 };
+
+    fn cut(&mut self) {
+        *self = Self { mode: Mode::Cut, cuts: self.cuts + 1 };
+    }
+}
+
+/// What is wrong with all connections, and what with those whose greeting holds a text.
+#[derive(Debug, Clone)]
+struct State {
+    all: Ill,
+    named: Vec<(&'static str, Ill)>,
+}
+
+impl State {
+    fn named(&mut self, name: &'static str) -> &mut Ill {
+        let known = self.named.iter().position(|(other, _)| *other == name);
+        let index = known.unwrap_or_else(|| {
+            self.named.push((name, Ill::WELL));
+            self.named.len() - 1
+        });
+        &mut self.named[index].1
+    }
+
+    fn of<'a>(&'a self, greeting: &'a Greeting) -> impl Iterator<Item = Ill> + 'a {
+        let named = self.named.iter().filter(|(name, _)| greeting.holds(name)).map(|(_, ill)| *ill);
+        std::iter::once(self.all).chain(named)
+    }
+
+    fn mode(&self, greeting: &Greeting) -> Mode {
+        self.of(greeting).map(|ill| ill.mode).max().unwrap_or(Mode::Forward)
+    }
+
+    fn cuts(&self, greeting: &Greeting) -> u64 {
+        self.of(greeting).map(|ill| ill.cuts).sum()
+    }
+}
+
+/// The first bytes that a client sent.
+#[derive(Debug, Default)]
+struct Greeting(Mutex<Vec<u8>>);
+
+impl Greeting {
+    fn hear(&self, bytes: &[u8]) {
+        let mut heard = self.0.lock().unwrap();
+        let wanted = GREETING.saturating_sub(heard.len()).min(bytes.len());
+        heard.extend_from_slice(&bytes[..wanted]);
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        self.0.lock().unwrap().windows(text.len()).any(|window| window == text.as_bytes())
+    }
 }
 
 /// Forwards to one address until told otherwise; dropping it cuts.
@@ -40,7 +98,7 @@ impl Proxy {
     pub(crate) async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
-        let (state, watched) = watch::channel(State { mode: Mode::Forward, cuts: 0 });
+        let (state, watched) = watch::channel(State { all: Ill::WELL, named: Vec::new() });
         let connections = Arc::new(AtomicUsize::new(0));
         tokio::spawn(accept(listener, target, watched, Arc::clone(&connections)));
         Ok(Self { addr, state, connections })
@@ -55,18 +113,33 @@ impl Proxy {
     ///
     /// The port stays taken, so that [`Proxy::restore`] cannot find it in other hands.
     pub(crate) fn cut(&self) {
-        self.state.send_modify(|state| *state = State { mode: Mode::Cut, cuts: state.cuts + 1 });
+        self.state.send_modify(|state| state.all.cut());
     }
 
     /// Forwards no more bytes either way and keeps all sockets open, new ones too: what a client sees of a network that
     /// drops every packet.
     pub(crate) fn freeze(&self) {
-        self.state.send_modify(|state| state.mode = Mode::Freeze);
+        self.state.send_modify(|state| state.all.mode = Mode::Freeze);
+    }
+
+    /// As [`Proxy::cut`], for the connections whose client said `name` when it connected; others go on.
+    pub(crate) fn cut_named(&self, name: &'static str) {
+        self.state.send_modify(|state| state.named(name).cut());
+    }
+
+    /// As [`Proxy::freeze`], for the connections whose client said `name` when it connected; others go on.
+    pub(crate) fn freeze_named(&self, name: &'static str) {
+        self.state.send_modify(|state| state.named(name).mode = Mode::Freeze);
     }
 
     /// Forwards again; frozen connections go on where they were.
     pub(crate) fn restore(&self) {
-        self.state.send_modify(|state| state.mode = Mode::Forward);
+        self.state.send_modify(|state| {
+            let State { all, named } = state;
+            for ill in std::iter::once(all).chain(named.iter_mut().map(|(_, ill)| ill)) {
+                ill.mode = Mode::Forward;
+            }
+        });
     }
 
     /// How many connections are open through the proxy, frozen ones included.
@@ -101,13 +174,16 @@ async fn closed(state: &mut watch::Receiver<State>) {
 
 /// One connection, from accept to close.
 async fn serve(mut client: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>, _open: Open) {
+    let greeting = Greeting::default();
     let mut forwarding = state.clone();
     let mut server = None;
-    let cuts = state.borrow().cuts;
+    let born = state.borrow().clone();
     let end = tokio::select! {
         // An error here is the proxy's own end, which cuts too.
-        _ = state.wait_for(|state| state.mode == Mode::Cut || state.cuts != cuts) => None,
-        end = forward(&mut client, &mut server, target, &mut forwarding) => Some(end),
+        _ = state.wait_for(|state| {
+            state.mode(&greeting) == Mode::Cut || state.cuts(&greeting) != born.cuts(&greeting)
+        }) => None,
+        end = forward(&mut client, &mut server, target, &greeting, &mut forwarding) => Some(end),
     };
     if matches!(end, Some(Ok(()))) {
         return;
@@ -122,9 +198,10 @@ async fn forward(
     client: &mut TcpStream,
     server: &mut Option<TcpStream>,
     target: SocketAddr,
+    greeting: &Greeting,
     state: &mut watch::Receiver<State>,
 ) -> io::Result<()> {
-    forwarding(state).await?;
+    passing(greeting, state).await?;
     let server = server.insert(TcpStream::connect(target).await?);
     // Heartbeats and acks are small: no waiting for more to send.
     client.set_nodelay(true)?;
@@ -133,8 +210,8 @@ async fn forward(
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
     tokio::try_join!(
-        pump(client_read, server_write, state),
-        pump(server_read, client_write, &mut down_state),
+        pump(client_read, server_write, greeting, |bytes| greeting.hear(bytes), state),
+        pump(server_read, client_write, greeting, |_| (), &mut down_state),
     )?;
     Ok(())
 }
@@ -143,12 +220,15 @@ async fn forward(
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
+    greeting: &Greeting,
+    hear: impl Fn(&[u8]),
     state: &mut watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut buffer).await?;
-        forwarding(state).await?;
+        hear(&buffer[..length]);
+        passing(greeting, state).await?;
         if length == 0 {
             return to.shutdown().await;
         }
@@ -156,11 +236,11 @@ async fn pump(
     }
 }
 
-/// Resolves while bytes may pass.
-async fn forwarding(state: &mut watch::Receiver<State>) -> io::Result<()> {
-    match state.wait_for(|state| state.mode == Mode::Forward).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+/// Resolves while bytes may pass; fails when the connection is cut, which may come to light by what was heard last.
+async fn passing(greeting: &Greeting, state: &mut watch::Receiver<State>) -> io::Result<()> {
+    match state.wait_for(|state| state.mode(greeting) != Mode::Freeze).await {
+        Ok(state) if state.mode(greeting) == Mode::Forward => Ok(()),
+        Ok(_) | Err(_) => Err(io::ErrorKind::ConnectionAborted.into()),
     }
 }
 
@@ -270,6 +350,29 @@ mod tests {
         let mut answer = [0; 6];
         timeout(PATIENCE, second.read_exact(&mut answer)).await.unwrap().unwrap();
         assert_eq!(&answer, b"second");
+    }
+
+    #[tokio::test]
+    async fn one_connection_can_be_struck_by_what_it_said_first() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let mut ill = TcpStream::connect(proxy.addr()).await.unwrap();
+        let mut well = TcpStream::connect(proxy.addr()).await.unwrap();
+        round_trip(&mut ill, b"I am the ill one").await.unwrap();
+        round_trip(&mut well, b"I am well").await.unwrap();
+
+        proxy.freeze_named("the ill one");
+        ill.write_all(b"held").await.unwrap();
+        assert_eq!(round_trip(&mut well, b"hello").await.unwrap(), b"hello");
+        let mut answer = [0; 4];
+        timeout(MOMENT, ill.read_exact(&mut answer)).await.unwrap_err();
+        proxy.restore();
+        timeout(PATIENCE, ill.read_exact(&mut answer)).await.unwrap().unwrap();
+
+        proxy.cut_named("the ill one");
+        timeout(PATIENCE, ill.read(&mut [0])).await.unwrap().unwrap_err();
+        let mut next = TcpStream::connect(proxy.addr()).await.unwrap();
+        timeout(PATIENCE, round_trip(&mut next, b"I am the ill one")).await.unwrap().unwrap_err();
+        assert_eq!(round_trip(&mut well, b"hello").await.unwrap(), b"hello");
     }
 
     #[tokio::test]

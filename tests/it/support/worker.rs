@@ -118,6 +118,42 @@ impl WorkerProcess {
         find_metric(&metrics, series).unwrap_or_else(|| panic!("no {series} in\n{metrics}"))
     }
 
+    /// One metric that counts.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter is neither")]
+    pub(crate) async fn count(&self, series: &str) -> u64 {
+        self.metric(series).await as u64
+    }
+
+    /// Waits until a metric has reached a number.
+    pub(crate) async fn wait_count(&self, series: &str, at_least: u64, patience: Duration) {
+        eventually(series, patience, async || {
+            let count = self.count(series).await;
+            if count >= at_least { Ok(()) } else { Err(count) }
+        })
+        .await;
+    }
+
+    /// Waits until the worker says that it is not ready; it must be running all the same.
+    pub(crate) async fn wait_unready(&mut self) {
+        let addr = self.admin_addr().await;
+        eventually("the worker is not ready", START, async || {
+            self.assert_running();
+            match http::get(addr, "/readyz").await {
+                Ok(answer) if answer.status == 503 => Ok(()),
+                Ok(answer) => Err(format!("{answer:?}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+        let live = http::get(addr, "/livez").await.unwrap();
+        assert_eq!(live.status, 200, "{live:?}");
+    }
+
+    /// Waits until it has logged a text.
+    pub(crate) async fn wait_log(&self, text: &str, patience: Duration) {
+        eventually(&format!("{text:?} is logged"), patience, async || self.logs().contains(text)).await;
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let process = Pid::from_raw(self.child.id().try_into().expect("a process number"));

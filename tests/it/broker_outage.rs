@@ -1,0 +1,214 @@
+//! Whatever happens to the broker, its network or the worker: no job is lost, and the worker heals by itself.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::net::TcpListener;
+
+use crate::support::broker::Broker;
+use crate::support::eventually::eventually;
+use crate::support::rig::{CONSUME, JOBS, PATIENCE, PUBLISH, REPLIES, Replies, Rig};
+use crate::support::worker::WorkerProcess;
+
+/// Long enough for jobs to be under way when something is done to them.
+const LATENCY: Duration = Duration::from_millis(50);
+
+/// Jobs at a time, so that a load lasts for some round trips.
+const CONCURRENCY: (&str, &str) = ("CONCURRENCY", "20");
+
+/// A silent broker is noticed within two seconds.
+const HEARTBEAT: (&str, &str) = ("AMQP_HEARTBEAT", "1s");
+
+const FAILURES: &str = "connection_worker_amqp_session_failures_total";
+
+/// Jobs of one load.
+const LOAD: usize = 150;
+
+/// A worker under load, and what it has been asked and has answered so far.
+struct Load {
+    rig: Rig,
+    worker: WorkerProcess,
+    submitted: usize,
+    replies: Replies,
+}
+
+impl Load {
+    async fn start() -> Option<Self> {
+        Some(Self::on(Rig::start(LATENCY).await?).await)
+    }
+
+    async fn on(rig: Rig) -> Self {
+        let mut worker = rig.worker(&[CONCURRENCY, HEARTBEAT]);
+        worker.wait_ready().await;
+        Self { rig, worker, submitted: 0, replies: Replies::default() }
+    }
+
+    /// Submits jobs and returns when some are done and some are under way.
+    async fn begin(&mut self) {
+        let before = self.rig.created().await;
+        self.rig.submit(self.submitted..self.submitted + LOAD).await;
+        self.submitted += LOAD;
+        self.rig.wait_created(before + 30).await;
+        assert_ne!(self.rig.vhost.counts(JOBS).await.unacked, 0, "jobs are under way");
+    }
+
+    /// The outage that was begun is noticed, and over after `end`; every job is answered by the same process.
+    async fn survives(&mut self, failures_before: u64, end: impl FnOnce(&Rig)) {
+        self.worker.wait_unready().await;
+        self.worker.wait_count(FAILURES, failures_before + 1, PATIENCE).await;
+        end(&self.rig);
+        self.recovers().await;
+    }
+
+    async fn recovers(&mut self) {
+        self.worker.wait_ready().await;
+        self.rig.wait_answered(0..self.submitted, &mut self.replies).await;
+        self.rig.vhost.settled(JOBS, PATIENCE).await;
+        self.replies.assert_all_created();
+        assert_eq!(self.rig.vhost.consumers(JOBS).await, 1, "nothing is left of lost sessions");
+    }
+
+    async fn failures(&self) -> u64 {
+        self.worker.count(FAILURES).await
+    }
+}
+
+/// Cut, then frozen, then killed: one story with the same queue.
+#[tokio::test]
+async fn no_job_is_lost() {
+    let Some(mut load) = Load::start().await else { return };
+
+    load.begin().await;
+    let failures = load.failures().await;
+    load.rig.proxy.cut();
+    load.survives(failures, |rig| rig.proxy.restore()).await;
+
+    load.begin().await;
+    let failures = load.failures().await;
+    load.rig.proxy.freeze();
+    load.survives(failures, |rig| rig.proxy.restore()).await;
+
+    for _ in 0..3 {
+        load.begin().await;
+        load.worker.signal(Signal::SIGKILL);
+        load.worker.wait(PATIENCE).await;
+        load.worker = load.rig.worker(&[CONCURRENCY, HEARTBEAT]);
+    }
+    load.recovers().await;
+}
+
+/// One connection without the other is no session.
+#[tokio::test]
+async fn no_job_is_lost_when_one_of_the_two_connections_fails() {
+    let Some(mut load) = Load::start().await else { return };
+    for connection in [CONSUME, PUBLISH] {
+        load.begin().await;
+        let failures = load.failures().await;
+        load.rig.proxy.cut_named(connection);
+        load.survives(failures, |rig| rig.proxy.restore()).await;
+
+        load.begin().await;
+        let failures = load.failures().await;
+        load.rig.proxy.freeze_named(connection);
+        load.survives(failures, |rig| rig.proxy.restore()).await;
+    }
+}
+
+#[tokio::test]
+async fn no_job_is_lost_when_the_broker_closes_the_connections() {
+    let Some(mut load) = Load::start().await else { return };
+    for connection in [CONSUME, PUBLISH] {
+        load.begin().await;
+        let failures = load.failures().await;
+        close_connection(&load.rig, connection).await;
+        load.worker.wait_count(FAILURES, failures + 1, PATIENCE).await;
+        load.recovers().await;
+    }
+    assert!(load.worker.logs().contains("closed by the test"), "the log has the broker's words");
+}
+
+/// Closes a connection of the worker as an operator does with `rabbitmqctl close_connection`.
+async fn close_connection(rig: &Rig, name: &str) {
+    let vhost = rig.vhost.name();
+    let closed = rig
+        .vhost
+        .broker()
+        .eval(&format!(
+            r#"length([rabbit_networking:close_connection(Pid, "closed by the test") ||
+                   Pid <- rabbit_networking:connections_local(),
+                   [{{vhost, <<"{vhost}">>}}, {{client_properties, Properties}}] <-
+                       [rabbit_networking:connection_info(Pid, [vhost, client_properties])],
+                   lists:keymember(<<"{name}">>, 3, Properties)])."#
+        ))
+        .await;
+    assert_eq!(closed, "1", "connections closed");
+}
+
+/// What was in the queue is gone by the operator's own hand; what was under way is answered, and new jobs are done.
+#[tokio::test]
+async fn a_deleted_job_queue_is_created_again() {
+    let Some(mut load) = Load::start().await else { return };
+    load.begin().await;
+    let failures = load.failures().await;
+    let created = load.rig.created().await;
+    load.rig.vhost.delete_queue(JOBS).await;
+    load.worker.wait_log("cancelled the consumer", PATIENCE).await;
+    load.worker.wait_count(FAILURES, failures + 1, PATIENCE).await;
+    load.worker.wait_ready().await;
+    eventually("jobs under way are answered", PATIENCE, async || {
+        load.replies.add(load.rig.vhost.drain(REPLIES).await);
+        let answered = u64::try_from(load.replies.0.len()).unwrap();
+        if answered >= created { Ok(()) } else { Err(answered) }
+    })
+    .await;
+
+    // The queue that the worker made is one that dead-letters, as ever.
+    let next = load.submitted..load.submitted + 10;
+    load.rig.submit(next.clone()).await;
+    load.rig.wait_answered(next, &mut load.replies).await;
+    load.rig.vhost.settled(JOBS, PATIENCE).await;
+    load.replies.assert_all_created();
+}
+
+#[tokio::test]
+async fn no_job_is_lost_when_the_broker_restarts() {
+    if !Broker::shared().await.is_ours() {
+        return;
+    }
+    let broker = Broker::start().await;
+    let mut load = Load::on(Rig::on(&broker, LATENCY).await).await;
+    load.begin().await;
+    broker.ctl(&["stop_app"]).await;
+    load.worker.wait_unready().await;
+    broker.ctl(&["start_app"]).await;
+    load.rig.vhost = load.rig.vhost.reconnect().await;
+    load.recovers().await;
+    assert_ne!(load.failures().await, 0);
+}
+
+/// Not ready, but alive; and not for ever, because a restart may mend what the worker cannot see.
+#[tokio::test]
+async fn a_broker_that_is_never_there_is_given_up() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    rig.proxy.cut();
+    let mut worker = rig.worker(&[("BROKER_GIVE_UP", "5s")]);
+    worker.wait_unready().await;
+    assert_eq!(worker.wait(PATIENCE).await.code(), Some(69), "unavailable");
+    let log = worker.logs();
+    let last = log.lines().last().unwrap();
+    assert!(last.contains("no working broker session for 5s (BROKER_GIVE_UP)"), "{last}");
+    assert!(last.contains("could not connect to the broker"), "{last}");
+    assert!(log.contains("no broker session, trying again"), "{log}");
+}
+
+/// A load balancer without a broker behind it looks like this.
+#[tokio::test]
+async fn a_broker_that_never_speaks_is_not_waited_for() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = rig.vhost.amqp_url_at(silent.local_addr().unwrap());
+    let mut worker = rig.worker(&[("AMQP_URL", &url), ("AMQP_TIMEOUT", "300ms"), ("BROKER_GIVE_UP", "5s")]);
+    worker.wait_log("could not connect to the broker: no answer within 300ms", PATIENCE).await;
+    worker.wait_unready().await;
+    assert_eq!(worker.wait(PATIENCE).await.code(), Some(69), "unavailable");
+}

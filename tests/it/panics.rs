@@ -1,0 +1,111 @@
+//! A panic while a job is worked on is that job's own misfortune.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connection_worker::broker::connection::{Endpoint, Mechanism};
+use connection_worker::broker::session::{Session, SessionSettings};
+use connection_worker::broker::topology::{Queues, TopologyMode};
+use connection_worker::contract::ids::{ImsOrgId, SandboxName};
+use connection_worker::contract::{Defaults, Limits};
+use connection_worker::flow::{CreateRequest, Created, Failure, FlowApi};
+use connection_worker::handler::Handler;
+use connection_worker::metrics::Metrics;
+use connection_worker::retry::policy::Policy;
+use connection_worker::secret::SecretSource;
+use connection_worker::worker::{ReplyRoutes, SessionEnd, Worker};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::rig::{JOBS, PATIENCE, REPLIES, Replies, Rig, job_id};
+
+const CONCURRENCY: u16 = 4;
+
+/// Creates every connection but one.
+struct Explosive {
+    name: &'static str,
+}
+
+impl FlowApi for Explosive {
+    async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        assert_ne!(body["name"], self.name, "this one is not for me");
+        Ok(Created { id: format!("id of {}", body["name"]), etag: None })
+    }
+}
+
+fn settings(rig: &Rig) -> SessionSettings {
+    SessionSettings {
+        endpoint: Endpoint {
+            url: SecretSource::Inline(rig.vhost.amqp_url().into()),
+            ca_file: None::<PathBuf>,
+            identity: None,
+            mechanism: Mechanism::Plain,
+            heartbeat: Duration::from_secs(15),
+            timeout: PATIENCE,
+        },
+        queues: Queues { jobs: JOBS.to_owned(), replies: REPLIES.to_owned() },
+        topology: TopologyMode::Create,
+        prefetch: CONCURRENCY,
+        publish_channels: 4,
+    }
+}
+
+fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Explosive>> {
+    let second = Duration::from_secs(1);
+    let policy = Policy {
+        max_attempts: 3,
+        base_delay: second,
+        max_delay: second,
+        max_retry_after: second,
+        deadline: second,
+    };
+    let handler = Handler::new(flow, policy, metrics.jobs.clone());
+    let routes = ReplyRoutes::new(queues, &["*".to_owned()]);
+    let defaults = Defaults {
+        ims_org_id: Some(ImsOrgId::parse("1234@AdobeOrg").unwrap()),
+        sandbox_name: Some(SandboxName::parse("dev").unwrap()),
+    };
+    let limits = Limits { max_bytes: 1 << 20 };
+    Arc::new(Worker::new(handler, routes, defaults, limits, metrics.clone(), CONCURRENCY))
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_hurts_no_other_job() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let settings = settings(&rig);
+    let metrics = Metrics::new().unwrap();
+    let worker = worker(Explosive { name: "connection 5" }, settings.queues.clone(), &metrics);
+    let session = Session::open(&settings).await.unwrap();
+    let stop = CancellationToken::new();
+    let running = {
+        let stop = stop.clone();
+        tokio::spawn(async move { worker.run(session, &stop, PATIENCE).await })
+    };
+    rig.submit(0..10).await;
+    let mut replies = Replies::default();
+    rig.wait_answered(0..10, &mut replies).await;
+    // More jobs than places: the one that panicked has left its own.
+    rig.submit(10..20).await;
+    rig.wait_answered(10..20, &mut replies).await;
+    rig.vhost.settled(JOBS, PATIENCE).await;
+
+    stop.cancel();
+    let end = running.await.unwrap();
+    assert!(matches!(end, SessionEnd::Drained { unfinished: 0 }), "the session lived on: {end:?}");
+    for number in 0..20 {
+        let [reply] = replies.of(number) else { panic!("{}: {replies:#?}", job_id(number)) };
+        let reply = reply.json();
+        if number == 5 {
+            assert_eq!((&reply["status"], &reply["error"]["code"]), (&"failed".into(), &"internal".into()));
+            assert_eq!(reply["error"]["retryable"], false, "the connection may exist");
+            assert!(!reply.to_string().contains("not for me"), "{reply}");
+        } else {
+            assert_eq!(reply["status"], "created", "{reply}");
+        }
+    }
+    let page = metrics.render().unwrap();
+    assert!(page.contains("\nconnection_worker_panics_total 1\n"), "{page}");
+    assert!(page.contains("\nconnection_worker_jobs_in_flight 0\n"), "{page}");
+}

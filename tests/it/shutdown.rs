@@ -1,0 +1,134 @@
+//! What a stop signal does: drain, within the grace period, whatever the worker is doing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::rig::{JOBS, PATIENCE, REPLIES, Replies, Rig};
+use crate::support::worker::WorkerProcess;
+
+const CONCURRENCY: (&str, &str) = ("CONCURRENCY", "20");
+
+/// Calls that never end, so that a drain lasts as long as it may.
+async fn with_hanging_jobs(jobs: usize, env: &[(&str, &str)]) -> Option<(Rig, WorkerProcess)> {
+    let rig = Rig::start(Duration::ZERO).await?;
+    rig.sim.fault(json!({ "fault": { "kind": "hang" } })).await;
+    let mut worker = rig.worker(&[env, &[("FLOW_TIMEOUT", "10m")]].concat());
+    worker.wait_ready().await;
+    rig.submit(0..jobs).await;
+    worker.wait_count("connection_worker_jobs_in_flight", u64::try_from(jobs).unwrap(), PATIENCE).await;
+    Some((rig, worker))
+}
+
+/// Under load, every job is either done, once, or as it was.
+#[tokio::test]
+async fn sigterm_drains() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let Some(rig) = Rig::start(Duration::from_millis(100)).await else { return };
+        let mut worker = rig.worker(&[CONCURRENCY]);
+        worker.wait_ready().await;
+        rig.submit(0..200).await;
+        rig.wait_created(40).await;
+        worker.signal(signal);
+        assert_eq!(worker.wait(PATIENCE).await.code(), Some(0), "{signal}");
+        assert!(worker.stderr().lines().last().unwrap().contains("stopped"));
+
+        let counts = rig.vhost.counts(JOBS).await;
+        assert_eq!(counts.unacked, 0, "{signal}");
+        let mut replies = Replies::default();
+        replies.add(rig.vhost.drain(REPLIES).await);
+        replies.assert_all_created();
+        for (job, messages) in &replies.0 {
+            assert_eq!(messages.len(), 1, "{signal}: {job} is answered once");
+        }
+        let left: BTreeSet<_> =
+            rig.vhost.drain(JOBS).await.iter().map(|message| message.json()["jobId"].to_string()).collect();
+        assert_eq!(replies.0.len() + left.len(), 200, "{signal}: no job is lost or doubled");
+        assert!(!left.is_empty(), "{signal}: the load was over before the drain");
+        assert_eq!(rig.created().await, u64::try_from(replies.0.len()).unwrap(), "{signal}");
+    }
+}
+
+/// A worker that waits to try again has nothing to finish: the jobs go back at once, unharmed, to the next worker.
+#[tokio::test]
+async fn jobs_that_wait_for_another_try_are_handed_back() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    rig.sim.fault(json!({ "fault": { "kind": "throttle", "retryAfter": "60" } })).await;
+    // Fewer places than jobs, so that some have not begun.
+    let mut worker = rig.worker(&[("CONCURRENCY", "6"), ("DRAIN_GRACE", "10m")]);
+    worker.wait_ready().await;
+    rig.submit(0..10).await;
+    let waiting = r#"connection_worker_retries_scheduled_total{kind="throttled"}"#;
+    worker.wait_count(waiting, 6, PATIENCE).await;
+    let asked = Instant::now();
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(worker.wait(PATIENCE).await.code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(30), "nobody waits for Retry-After");
+    rig.wait_counts(10, 0).await;
+    assert_eq!(rig.vhost.depth(REPLIES).await, 0);
+
+    rig.sim.clear_faults().await;
+    let mut worker = rig.worker(&[]);
+    worker.wait_ready().await;
+    let mut replies = Replies::default();
+    rig.wait_answered(0..10, &mut replies).await;
+    rig.vhost.settled(JOBS, PATIENCE).await;
+    replies.assert_all_created();
+    assert_eq!(rig.created().await, 10);
+}
+
+#[tokio::test]
+async fn the_grace_period_is_the_longest_that_jobs_are_waited_for() {
+    let Some((rig, mut worker)) = with_hanging_jobs(3, &[("DRAIN_GRACE", "1s")]).await else { return };
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(worker.wait(PATIENCE).await.code(), Some(1), "incomplete");
+    let log = worker.logs();
+    assert!(log.contains("the grace period ended before all jobs were done"), "{log}");
+    assert!(log.contains(r#""unfinished":3"#), "{log}");
+    rig.wait_counts(3, 0).await;
+    assert_eq!(rig.vhost.depth(REPLIES).await, 0);
+}
+
+/// While it drains, a worker is alive, and no longer one to count on.
+#[tokio::test]
+async fn a_second_signal_ends_the_drain_at_once() {
+    for (first, second, code) in
+        [(Signal::SIGTERM, Signal::SIGTERM, 143), (Signal::SIGTERM, Signal::SIGINT, 130)]
+    {
+        let Some((rig, mut worker)) = with_hanging_jobs(2, &[("DRAIN_GRACE", "10m")]).await else { return };
+        worker.signal(first);
+        worker.wait_log("draining", PATIENCE).await;
+        worker.wait_unready().await;
+        rig.submit(2..3).await;
+        rig.wait_counts(1, 2).await;
+        worker.signal(second);
+        assert_eq!(worker.wait(PATIENCE).await.code(), Some(code));
+        rig.wait_counts(3, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_without_a_broker_stops_at_once() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let mut worker = rig.worker(&[]);
+    worker.wait_ready().await;
+    rig.proxy.cut();
+    worker.wait_unready().await;
+    worker.wait_log("no broker session, trying again", PATIENCE).await;
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(worker.wait(PATIENCE).await.code(), Some(0));
+}
+
+/// A network that swallows everything is no reason to stay: neither the jobs nor the goodbye get through.
+#[tokio::test]
+async fn a_worker_with_a_frozen_broker_stops_after_the_grace_period() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let mut worker = rig.worker(&[("DRAIN_GRACE", "1s"), ("AMQP_HEARTBEAT", "5m"), ("AMQP_TIMEOUT", "5m")]);
+    worker.wait_ready().await;
+    rig.proxy.freeze();
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(worker.wait(PATIENCE).await.code(), Some(0), "there was no job to wait for");
+}

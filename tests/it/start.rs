@@ -1,0 +1,160 @@
+//! What a worker says and does when it cannot start as it is configured, and what it makes of what it finds.
+
+use std::time::Duration;
+
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::net::TcpListener;
+
+use crate::support::rig::{JOBS, PATIENCE, REPLIES, Replies, Rig};
+use crate::support::worker::WorkerProcess;
+
+/// In every URL here that has one of its own.
+const PASSWORD: &str = "pa55-w0rd-canary";
+
+const CONFIG: i32 = 78;
+
+/// Waits until the worker ends by itself; gives its exit code and what it said.
+async fn refused(mut worker: WorkerProcess) -> (Option<i32>, String) {
+    let code = worker.wait(PATIENCE).await.code();
+    let log = worker.logs();
+    assert!(!log.contains(PASSWORD), "the password is logged: {log}");
+    (code, log)
+}
+
+/// The broker's URL with another user.
+fn url_of(rig: &Rig, user: &str) -> String {
+    let mut url = url::Url::parse(&rig.vhost.amqp_url()).unwrap();
+    url.set_username(user).unwrap();
+    url.set_password(Some(PASSWORD)).unwrap();
+    url.into()
+}
+
+/// Adds a user of this test's virtual host, with patterns for what it may configure, write and read.
+async fn add_user(rig: &Rig, user: &str, configure: &str, write: &str, read: &str) {
+    let vhost = rig.vhost.name();
+    rig.vhost
+        .broker()
+        .eval(&format!(
+            r#"ok = rabbit_auth_backend_internal:add_user(<<"{user}">>, <<"{PASSWORD}">>, <<"tests">>),
+               rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{vhost}">>,
+                   <<"{configure}">>, <<"{write}">>, <<"{read}">>, <<"tests">>)."#
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_ends_the_start() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let (code, log) = refused(rig.worker(&[("AMQP_URL", &url_of(&rig, "guest"))])).await;
+    assert_eq!(code, Some(CONFIG), "{log}");
+    assert!(log.contains("check user and password in AMQP_URL"), "{log}");
+}
+
+#[tokio::test]
+async fn a_wrong_virtual_host_ends_the_start() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let mut url = url::Url::parse(&rig.vhost.amqp_url()).unwrap();
+    url.set_path("nowhere");
+    let (code, log) = refused(rig.worker(&[("AMQP_URL", url.as_str())])).await;
+    assert_eq!(code, Some(CONFIG), "{log}");
+    assert!(log.contains("check the virtual host in AMQP_URL"), "{log}");
+}
+
+#[tokio::test]
+async fn a_virtual_host_that_the_user_may_not_enter_ends_the_start() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let other = rig.vhost.broker().vhost().await;
+    let user = format!("{}-stranger", rig.vhost.name());
+    add_user(&rig, &user, ".*", ".*", ".*").await;
+    let url = url_of(&rig, &user)
+        .replace(rig.vhost.name(), other.name())
+        .replace(&format!("{}-stranger", other.name()), &user);
+    let (code, log) = refused(rig.worker(&[("AMQP_URL", &url)])).await;
+    assert_eq!(code, Some(CONFIG), "{log}");
+    assert!(log.contains("the user's permissions for it"), "{log}");
+}
+
+/// Each right that the worker needs, and what it says when it has all but that.
+#[tokio::test]
+async fn a_missing_permission_ends_the_start() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    for (lacking, configure, write, read) in
+        [("create a queue", "^$", ".*", ".*"), ("consume the job queue", ".*", ".*", "^$")]
+    {
+        if lacking != "create a queue" {
+            rig.declare_queues().await;
+        }
+        let user = format!("{}-{}", rig.vhost.name(), lacking.replace(' ', "-"));
+        add_user(&rig, &user, configure, write, read).await;
+        let (code, log) = refused(rig.worker(&[("AMQP_URL", &url_of(&rig, &user))])).await;
+        assert_eq!(code, Some(CONFIG), "{lacking}: {log}");
+        assert!(log.contains(&format!("could not {lacking}")), "{lacking}: {log}");
+        assert!(log.contains("the user lacks permission for this"), "{lacking}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn every_missing_queue_is_named() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    rig.vhost.declare_classic("connections.jobs.undeliverable").await;
+    let (code, log) = refused(rig.worker(&[("TOPOLOGY", "verify")])).await;
+    assert_eq!(code, Some(CONFIG), "{log}");
+    assert!(
+        log.contains(
+            "missing queues: connections.jobs.dead, connections.replies, connections.jobs; create them"
+        ),
+        "{log}"
+    );
+    for queue in [JOBS, REPLIES, "connections.jobs.dead"] {
+        assert!(!rig.vhost.exists(queue).await, "{queue} was created");
+    }
+}
+
+/// Somebody else's queues, of any kind and with any arguments, are taken as they are, even when missing ones may be
+/// created.
+#[tokio::test]
+async fn existing_queues_are_used_as_they_are() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-priority".into(), AMQPValue::LongInt(5));
+    arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(3_600_000));
+    rig.vhost.declare(JOBS, arguments).await;
+    rig.vhost.declare_classic(REPLIES).await;
+    rig.vhost.declare_classic("connections.jobs.dead").await;
+    rig.submit(0..1).await;
+    let mut worker = rig.worker(&[]);
+    worker.wait_ready().await;
+    let mut replies = Replies::default();
+    rig.wait_answered(0..1, &mut replies).await;
+    rig.vhost.settled(JOBS, PATIENCE).await;
+    replies.assert_all_created();
+    assert!(rig.vhost.exists("connections.jobs.undeliverable").await, "what was missing is created");
+
+    let mut second = rig.worker(&[("TOPOLOGY", "verify")]);
+    second.wait_ready().await;
+}
+
+#[tokio::test]
+async fn an_occupied_admin_port_ends_the_start() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    let occupied = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = occupied.local_addr().unwrap().to_string();
+    let (code, log) = refused(rig.worker(&[("ADMIN_ADDR", &addr)])).await;
+    assert_eq!(code, Some(CONFIG), "{log}");
+    assert!(log.contains(&format!("cannot listen on {addr} (ADMIN_ADDR)")), "{log}");
+    assert!(!rig.vhost.exists(JOBS).await, "nothing was begun");
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_used_is_refused_before_anything_starts() {
+    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    for (url, why) in [
+        (format!("amqp://guest:{PASSWORD}@[::1]:5672/"), "IPv6 literals are not supported"),
+        (format!("http://guest:{PASSWORD}@localhost/"), "amqp://"),
+        (format!("amqp://guest:{PASSWORD}@localhost:port/"), "not a URL"),
+    ] {
+        let (code, log) = refused(rig.worker(&[("AMQP_URL", &url)])).await;
+        assert_eq!(code, Some(64), "{log}");
+        assert!(log.contains("AMQP_URL") && log.contains(why), "{log}");
+    }
+}
