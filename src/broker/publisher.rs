@@ -12,6 +12,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{Channel, Confirmation, Connection};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::Error;
 use super::connection::step;
@@ -96,6 +97,18 @@ impl Publisher {
     /// Whether the connection is up.
     pub fn is_connected(&self) -> bool {
         self.connection.status().connected()
+    }
+
+    /// Makes sure that the user may publish at all: a worker that may not would create connections and never get rid
+    /// of a reply. The message goes to a queue that does not exist, so nobody gets it.
+    pub(super) async fn check_permission(&self) -> Result<(), Error> {
+        let nowhere = format!("connection-worker.{}", Uuid::new_v4());
+        match self.publish(&nowhere, &Properties::default(), b"").await {
+            Ok(()) | Err(PublishError::Returned { .. } | PublishError::Refused(None)) => Ok(()),
+            // While the broker blocks publishers it says nothing, neither yes nor no.
+            Err(_) if self.is_blocked() => Ok(()),
+            Err(PublishError::Refused(Some(error)) | PublishError::Unconfirmed(error)) => Err(error),
+        }
     }
 
     /// Publishes to a queue and waits for the broker's word. Safe to drop half-way: the channel is dropped with it.

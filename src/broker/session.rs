@@ -88,6 +88,7 @@ impl Session {
 
         let publish = Arc::new(publish);
         let publisher = Publisher::new(Arc::clone(&publish), settings.publish_channels, timeout).await?;
+        publisher.check_permission().await?;
         let channel = step(timeout, "open a channel", consume.create_channel()).await?;
         let queue = settings.queues.jobs.clone();
         let consumer = start_consumer(&channel, &queue, prefetch, timeout).await?;

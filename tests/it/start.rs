@@ -78,9 +78,12 @@ async fn a_virtual_host_that_the_user_may_not_enter_ends_the_start() {
 #[tokio::test]
 async fn a_missing_permission_ends_the_start() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
-    for (lacking, configure, write, read) in
-        [("create a queue", "^$", ".*", ".*"), ("consume the job queue", ".*", ".*", "^$")]
-    {
+    for (lacking, configure, write, read) in [
+        ("create a queue", "^$", ".*", ".*"),
+        ("consume the job queue", ".*", ".*", "^$"),
+        // Without this one, jobs would be done again and again, and none would ever be answered.
+        ("publish a message", ".*", "^$", ".*"),
+    ] {
         if lacking != "create a queue" {
             rig.declare_queues().await;
         }
