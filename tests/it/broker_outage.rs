@@ -11,7 +11,7 @@ use crate::support::rig::{CONSUME, JOBS, PATIENCE, PUBLISH, REPLIES, Replies, Ri
 use crate::support::worker::WorkerProcess;
 
 /// Long enough for jobs to be under way when something is done to them.
-const LATENCY: Duration = Duration::from_millis(50);
+const LATENCY: Duration = Duration::from_millis(100);
 
 /// Jobs at a time, so that a load lasts for some round trips.
 const CONCURRENCY: (&str, &str) = ("CONCURRENCY", "20");
@@ -22,7 +22,7 @@ const HEARTBEAT: (&str, &str) = ("AMQP_HEARTBEAT", "1s");
 const FAILURES: &str = "connection_worker_amqp_session_failures_total";
 
 /// Jobs of one load.
-const LOAD: usize = 150;
+const LOAD: usize = 200;
 
 /// A worker under load, and what it has been asked and has answered so far.
 struct Load {
@@ -184,6 +184,35 @@ async fn no_job_is_lost_when_the_broker_restarts() {
     load.rig.vhost = load.rig.vhost.reconnect().await;
     load.recovers().await;
     assert_ne!(load.failures().await, 0);
+}
+
+/// Short of memory or disk, the broker takes nothing more, and says so only to who publishes. Jobs that it delivers are
+/// answered when it is well again, by the same session.
+#[tokio::test]
+async fn a_broker_that_takes_nothing_is_waited_for() {
+    if !Broker::shared().await.is_ours() {
+        return;
+    }
+    let broker = Broker::start().await;
+    let rig = Rig::on(&broker, Duration::ZERO).await;
+    rig.declare_queues().await;
+    rig.submit(0..3).await;
+    broker.eval("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).").await;
+    let mut worker = rig.worker(&[("AMQP_TIMEOUT", "1s")]);
+    worker.wait_ready().await;
+    worker.wait_count(r#"connection_worker_amqp_connection_blocked{role="publish"}"#, 1, PATIENCE).await;
+    // More time-outs than a publish has attempts.
+    let unconfirmed = r#"connection_worker_messages_published_total{kind="reply",result="unconfirmed"}"#;
+    worker.wait_count(unconfirmed, 12, PATIENCE).await;
+    assert_eq!(rig.vhost.depth(REPLIES).await, 0);
+
+    broker.eval("rabbit_alarm:clear_alarm({resource_limit, memory, node()}).").await;
+    let mut replies = Replies::default();
+    rig.wait_answered(0..3, &mut replies).await;
+    rig.vhost.settled(JOBS, PATIENCE).await;
+    replies.assert_all_created();
+    assert_eq!(worker.count(FAILURES).await, 0);
+    assert_eq!(rig.created().await, 3);
 }
 
 /// Not ready, but alive; and not for ever, because a restart may mend what the worker cannot see.
