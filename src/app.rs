@@ -112,7 +112,7 @@ impl<F: FlowApi> Supervisor<F> {
         let mut history = History::new();
         loop {
             let Some(opened) = self.stop.run_until_cancelled(self.open(&history)).await else {
-                return Ok(0);
+                return Ok(self.worker.abandon());
             };
             let failure = match opened {
                 Ok(session) => {
@@ -138,7 +138,7 @@ impl<F: FlowApi> Supervisor<F> {
             let pause = history.pause();
             report(&failure, pause);
             if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                return Ok(0);
+                return Ok(self.worker.abandon());
             }
         }
     }

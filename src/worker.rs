@@ -154,6 +154,15 @@ impl<F: FlowApi> Worker<F> {
         stop.run_until_cancelled(Arc::clone(&self.slots).acquire_owned()).await?.ok()
     }
 
+    /// Ends without a session to drain: gives the number of jobs under way, which nobody can be told about.
+    pub fn abandon(&self) -> usize {
+        let running = self.tasks.len();
+        if running > 0 {
+            error!(running, "stopping while the broker is away; the running jobs will be delivered again");
+        }
+        running
+    }
+
     /// Takes no more, gives back what has not begun, lets the rest finish, closes.
     async fn drain(&self, mut session: Session, grace: Duration) -> SessionEnd {
         let started = Instant::now();
