@@ -72,6 +72,9 @@ impl<F: FlowApi> Handler<F> {
         let mut attempts = Attempts::new(&self.policy, fastrand::Rng::new());
         let started = Instant::now();
         loop {
+            if stop.is_cancelled() {
+                return Handled::HandedBack;
+            }
             attempts.start();
             let failure = match self.flow.create(&request).await {
                 Ok(created) => return Handled::Created { created, attempts: attempts.made() },

@@ -10,6 +10,7 @@ mod route;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -18,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, error_span, info, warn};
 
 pub use route::{ReplyRoutes, Route};
 
@@ -36,8 +37,11 @@ use crate::telemetry::Chain;
 /// How often the connections are looked at while nothing else happens.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long an orderly close may take after the jobs are done.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// An orderly close may take what is left of the grace period, but no longer than this,
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// and at least this long, even after it: without it the broker finds out by itself that the worker is gone.
+const CLOSE_MIN: Duration = Duration::from_secs(1);
 
 /// What the worker is made of.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub struct Worker<F> {
     metrics: Metrics,
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// Deliveries whose task ended without settling them, since the start.
+    unsettled: AtomicUsize,
 }
 
 /// How a session ended.
@@ -74,7 +80,16 @@ impl<F: FlowApi> Worker<F> {
         concurrency: u16,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(usize::from(concurrency)));
-        Self { handler, routes, defaults, limits, metrics, slots, tasks: TaskTracker::new() }
+        Self {
+            handler,
+            routes,
+            defaults,
+            limits,
+            metrics,
+            slots,
+            tasks: TaskTracker::new(),
+            unsettled: AtomicUsize::new(0),
+        }
     }
 
     /// Works on a session's jobs until it is lost or `stop` is cancelled; then drains within `grace`.
@@ -111,7 +126,7 @@ impl<F: FlowApi> Worker<F> {
     /// Looks whether both connections are well; ends the caution of a careful session, which can leave jobs in hand.
     async fn look_after(&self, session: &mut Session) -> Result<Vec<Delivery>, broker::Error> {
         self.metrics.broker.connections(Some(session.check()?));
-        if session.may_relax() {
+        if session.may_relax(!self.tasks.is_empty()) {
             info!("no unreadable message came, taking jobs as usual again");
             return session.relax().await;
         }
@@ -126,7 +141,7 @@ impl<F: FlowApi> Worker<F> {
         waits: CancellationToken,
         lost: mpsc::Sender<broker::Error>,
     ) {
-        let span = info_span!("job", job_id = tracing::field::Empty, redelivered = delivery.redelivered);
+        let span = error_span!("job", job_id = tracing::field::Empty, redelivered = delivery.redelivered);
         if let Some(id) = delivery.properties.message_id() {
             span.record("message_id", id);
         }
@@ -141,6 +156,7 @@ impl<F: FlowApi> Worker<F> {
                     broker::Error::Closed { role: "consume" }
                 }
             };
+            worker.unsettled.fetch_add(1, Ordering::Relaxed);
             // Only the first report ends the session; a drain listens to none.
             if let Err(TrySendError::Full(error) | TrySendError::Closed(error)) = lost.try_send(failure) {
                 warn!(error = %Chain(&error), "a further job ends with its session");
@@ -166,6 +182,7 @@ impl<F: FlowApi> Worker<F> {
     /// Takes no more, gives back what has not begun, lets the rest finish, closes.
     async fn drain(&self, mut session: Session, grace: Duration) -> SessionEnd {
         let started = Instant::now();
+        let unsettled_before = self.unsettled.load(Ordering::Relaxed);
         info!(running = self.tasks.len(), grace_seconds = grace.as_secs_f64(), "draining");
         if tokio::time::timeout(grace, hand_back_untaken(&mut session)).await.is_err() {
             warn!(
@@ -175,18 +192,17 @@ impl<F: FlowApi> Worker<F> {
         self.tasks.close();
         let left = grace.saturating_sub(started.elapsed());
         let in_time = tokio::time::timeout(left, self.tasks.wait()).await.is_ok();
-        let unfinished = if in_time { 0 } else { self.tasks.len() };
-        match tokio::time::timeout(CLOSE_TIMEOUT, session.close()).await {
+        let running = if in_time { 0 } else { self.tasks.len() };
+        let unfinished = running + self.unsettled.load(Ordering::Relaxed) - unsettled_before;
+        let left = grace.saturating_sub(started.elapsed()).clamp(CLOSE_MIN, CLOSE_MAX);
+        match tokio::time::timeout(left, session.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(error = %Chain(&error), "the session did not close in order"),
             Err(_) => warn!("the session did not close in time"),
         }
         self.metrics.broker.drained(started.elapsed(), unfinished);
         if unfinished > 0 {
-            error!(
-                unfinished,
-                "the grace period ended before all jobs were done; they will be delivered again"
-            );
+            error!(unfinished, "the worker stops before all jobs were done; they will be delivered again");
         }
         SessionEnd::Drained { unfinished }
     }

@@ -91,7 +91,7 @@ fn parse_url(text: &str) -> Result<AMQPUri, UrlError> {
         Some(Host::Ipv6(_)) => return Err(UrlError::Ipv6Literal),
         Some(Host::Domain(_) | Host::Ipv4(_)) => {}
     }
-    if url.path().trim_start_matches('/').contains('/') {
+    if url.path().strip_prefix('/').is_some_and(|vhost| vhost.contains('/')) {
         return Err(UrlError::VirtualHost);
     }
     text.parse::<AMQPUri>().map_err(|_| UrlError::Query)
@@ -171,6 +171,7 @@ mod tests {
             ("amqp://", UrlError::NoHost),
             ("amqp://u:p@[::1]:5672/", UrlError::Ipv6Literal),
             ("amqp://h/a/b", UrlError::VirtualHost),
+            ("amqp://h//", UrlError::VirtualHost),
             ("amqp://h/?heartbeat=soon", UrlError::Query),
         ] {
             assert_eq!(check_url(bad), Err(error), "{bad}");

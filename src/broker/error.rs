@@ -13,6 +13,9 @@ const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
+/// The reply code for a frame that is malformed or too large; lapin uses it for what it receives, too.
+const FRAME_ERROR: u16 = 501;
+
 /// A step with the broker that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -42,7 +45,8 @@ pub enum Error {
         /// What lapin says.
         source: lapin::Error,
     },
-    /// The client cannot read what the broker sends: most likely a message with a property that is not UTF-8.
+    /// The client cannot read what the broker sends: a message with a property that is not UTF-8, or with headers that
+    /// fill a whole frame, to which the broker added its own.
     #[error("could not {step}: a message cannot be read by the AMQP client")]
     Unreadable {
         /// What was tried.
@@ -68,12 +72,6 @@ pub enum Error {
         .0.join(", ")
     )]
     MissingQueues(Vec<String>),
-    /// A queue of the worker's own does not take a message; somebody gave it a limit.
-    #[error("the queue {queue} takes no more messages")]
-    QueueRefuses {
-        /// The queue.
-        queue: String,
-    },
     /// The broker's address cannot be read.
     #[error("AMQP_URL: {0}")]
     Url(#[from] super::connection::UrlError),
@@ -112,6 +110,9 @@ impl Error {
     /// An error of lapin, during `step`.
     pub(super) fn lapin(step: &'static str, error: lapin::Error) -> Self {
         match error.kind() {
+            ErrorKind::ProtocolError(protocol) if protocol.get_id() == FRAME_ERROR => {
+                Self::Unreadable { step, source: error }
+            }
             ErrorKind::ProtocolError(protocol) => {
                 Self::Refused { step, code: protocol.get_id(), text: protocol.get_message().to_string() }
             }
@@ -135,8 +136,7 @@ impl Error {
             | Self::Lost { .. }
             | Self::Unreadable { .. }
             | Self::Cancelled { .. }
-            | Self::Closed { .. }
-            | Self::QueueRefuses { .. } => false,
+            | Self::Closed { .. } => false,
         }
     }
 }

@@ -112,8 +112,12 @@ impl Session {
 
     /// Whether a careful session may go on as any other: as many jobs have come as were in hand when the last session
     /// broke, or none came for a while.
-    pub fn may_relax(&self) -> bool {
-        self.caution.as_ref().is_some_and(|caution| caution.left == 0 || caution.last.elapsed() >= QUIET)
+    ///
+    /// `in_hand` says whether a job is still being worked on: then no other can come, and the quiet means nothing.
+    pub fn may_relax(&self, in_hand: bool) -> bool {
+        self.caution
+            .as_ref()
+            .is_some_and(|caution| caution.left == 0 || (!in_hand && caution.last.elapsed() >= QUIET))
     }
 
     /// Goes on with the full prefetch limit; gives the jobs that had arrived and were not yet taken.

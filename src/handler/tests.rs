@@ -178,10 +178,29 @@ async fn waiting_ends_at_shutdown_and_the_job_goes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_under_way_is_finished_at_shutdown() {
-    let script = Script::new([created()]);
+    let stop = CancellationToken::new();
+    let handler = Handler::new(StopDuringCall(stop.clone()), policy(), Metrics::new().unwrap().jobs);
+    let outcome = handler.handle(&job(), None, &stop).await;
+    assert!(matches!(outcome, Handled::Created { .. }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_is_begun_after_a_stop() {
+    let script = Script::new([]);
     let handler = Handler::new(std::sync::Arc::clone(&script), policy(), Metrics::new().unwrap().jobs);
     let stop = CancellationToken::new();
     stop.cancel();
     let outcome = handler.handle(&job(), None, &stop).await;
-    assert!(matches!(outcome, Handled::Created { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Handled::HandedBack), "{outcome:?}");
+}
+
+/// Is told to stop while it creates.
+struct StopDuringCall(CancellationToken);
+
+impl FlowApi for StopDuringCall {
+    async fn create(&self, _request: &CreateRequest) -> Result<Created, Failure> {
+        self.0.cancel();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        created()
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{error, warn};
+use uuid::Uuid;
 
 use super::route::{ReplyRoutes, Route};
 use crate::broker;
@@ -15,11 +17,11 @@ use crate::contract::reply::{Outcome, Reply, reply_id};
 use crate::metrics::broker::{BrokerMetrics, PublishResult};
 use crate::telemetry::Chain;
 
-/// How often an unconfirmed message is published again before the session is given up.
-const PUBLISH_ATTEMPTS: u32 = 3;
-
-/// Pause before an unconfirmed message is published again.
+/// First pause before a message that was not taken is published again; it doubles.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest such pause.
+const PUBLISH_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Longest text of a foreign origin in a header: all headers have to fit into one frame.
 const HEADER_LENGTH: usize = 1024;
@@ -92,17 +94,24 @@ impl Answering<'_> {
         Ok(())
     }
 
-    /// Publishes to one of the worker's own queues, which always takes what it gets, or the session is no good.
+    /// Publishes to one of the worker's own queues, until it takes the message.
     async fn park(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), broker::Error> {
-        match self.publish("parked", queue, properties, body).await {
-            Ok(()) => Ok(()),
-            Err(PublishError::Returned { queue }) => Err(broker::Error::MissingQueues(vec![queue])),
-            Err(PublishError::Refused(None)) => Err(broker::Error::QueueRefuses { queue: queue.to_owned() }),
-            Err(PublishError::Refused(Some(error)) | PublishError::Unconfirmed(error)) => Err(error),
+        let mut pauses = publish_pauses();
+        loop {
+            let error = match self.publish("parked", queue, properties, body).await {
+                Ok(()) => return Ok(()),
+                Err(PublishError::Unconfirmed(error)) => return Err(error),
+                Err(error) => error,
+            };
+            error!(queue, error = %Chain(&error), "a message cannot be parked; its job is held until it can");
+            tokio::time::sleep(pauses.next().unwrap_or(PUBLISH_PAUSE_MAX)).await;
         }
     }
 
-    /// Publishes, and again if the broker's word does not come; waits for as long as the broker says it is blocked.
+    /// Publishes, and again for as long as the broker's word does not come but the connection is up.
+    ///
+    /// What came of the job is known by now. To give it up would have the job done again, so it is held: its slot is
+    /// the back-pressure. While the broker blocks the connection, nothing is published at all.
     async fn publish(
         &self,
         kind: &'static str,
@@ -110,20 +119,19 @@ impl Answering<'_> {
         properties: &Properties,
         body: &[u8],
     ) -> Result<(), PublishError> {
-        let mut attempt = 1;
+        let mut pauses = publish_pauses();
         loop {
+            while self.publisher.is_blocked() && self.publisher.is_connected() {
+                tokio::time::sleep(PUBLISH_PAUSE).await;
+            }
             let started = Instant::now();
             let published = self.publisher.publish(queue, properties, body).await;
             let result = published.as_ref().map_or_else(PublishError::result, |()| PublishResult::Confirmed);
             self.metrics.published(kind, result, started.elapsed());
             match published {
-                Err(PublishError::Unconfirmed(error))
-                    if self.publisher.is_connected()
-                        && (attempt < PUBLISH_ATTEMPTS || self.publisher.is_blocked()) =>
-                {
-                    warn!(error = %Chain(&error), attempt, "the broker did not confirm a message, publishing it again");
-                    attempt += 1;
-                    tokio::time::sleep(PUBLISH_PAUSE).await;
+                Err(PublishError::Unconfirmed(error)) if self.publisher.is_connected() => {
+                    warn!(error = %Chain(&error), "the broker did not confirm a message, publishing it again");
+                    tokio::time::sleep(pauses.next().unwrap_or(PUBLISH_PAUSE_MAX)).await;
                 }
                 other => return other,
             }
@@ -131,12 +139,21 @@ impl Answering<'_> {
     }
 }
 
+fn publish_pauses() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(PUBLISH_PAUSE)
+        .with_max_delay(PUBLISH_PAUSE_MAX)
+        .with_factor(2.0)
+        .without_max_times()
+        .build()
+}
+
 fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broker::Error> {
     let correlation_id = job.correlation_id().or(job.message_id()).or(reply.job_id.as_deref());
-    // What a reply is about decides its id: the same for every answer to the same job.
-    let subject = reply.job_id.as_deref().or(correlation_id).unwrap_or_default();
+    // Every answer to the same job has the same id; two messages that are no jobs are never the same one.
+    let id = reply.job_id.as_deref().map_or_else(Uuid::new_v4, reply_id);
     let properties = Properties::json(NewProperties {
-        message_id: reply_id(subject).to_string(),
+        message_id: id.to_string(),
         correlation_id: correlation_id.map(str::to_owned),
         kind: match reply.outcome {
             Outcome::Created { .. } => "connection.created",

@@ -41,7 +41,7 @@ impl<F: FlowApi> Worker<F> {
     /// Does all that is to be done about one delivery. An error means that the session is no good any more.
     pub(super) async fn process(
         &self,
-        delivery: Delivery,
+        mut delivery: Delivery,
         publisher: &Publisher,
         stop: &CancellationToken,
     ) -> Result<(), Unsettled> {
@@ -53,7 +53,7 @@ impl<F: FlowApi> Worker<F> {
             arrival.waited(),
         );
         let mut job_id = None;
-        let decision = self.decide_safely(&delivery, &mut job_id, stop).await;
+        let decision = self.decide_safely(&mut delivery, &mut job_id, stop).await;
         let answering = Answering { publisher, routes: &self.routes, metrics: &self.metrics.broker };
         let (publishing, how, end) = match &decision {
             Decision::Answer(reply) => {
@@ -84,7 +84,7 @@ impl<F: FlowApi> Worker<F> {
     /// Decides, and survives a panic: then the sender is told that the worker is at fault.
     async fn decide_safely(
         &self,
-        delivery: &Delivery,
+        delivery: &mut Delivery,
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
@@ -103,20 +103,19 @@ impl<F: FlowApi> Worker<F> {
 
     async fn decide(
         &self,
-        delivery: &Delivery,
+        delivery: &mut Delivery,
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
-        let envelope = Envelope {
-            message_id: delivery.properties.message_id().map(str::to_owned),
-            correlation_id: delivery.properties.correlation_id().map(str::to_owned),
-        };
+        let envelope = Envelope { message_id: delivery.properties.message_id().map(str::to_owned) };
         let job = match contract::parse(&delivery.body, &envelope, &self.defaults, self.limits) {
             Ok(job) => job,
             Err(rejected) => return self.reject(rejected, delivery),
         };
         Span::current().record("job_id", job.id.as_str());
         *job_id = Some(job.id.clone());
+        // The job holds its own copy from here on, and may be held for minutes.
+        delivery.body.clear();
         let Some(_slot) = self.slot(stop).await else { return Decision::HandBack };
         if delivery.is_stale() {
             return Decision::HandBack;
