@@ -31,8 +31,9 @@
 //!
 //! # What holds everywhere
 //!
-//! * Imports point one way: `contract`, `retry` and `metrics` know nothing of the rest but error names; `flow` and
-//!   `broker` know those; `handler` knows the trait [`flow::FlowApi`]; `worker` knows `handler` and `broker`; `app` all.
+//! * Imports point one way: `contract` and `retry` know nothing of the rest; `flow` and `broker` know those and
+//!   `metrics` (which borrows the names of failures for its labels); `handler` knows the trait [`flow::FlowApi`];
+//!   `worker` knows `handler` and `broker`; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.
 //! * There is no process-wide state: two workers can run in one test.
 //! * An error is typed and classified where it is born: [`flow::FailureKind`] says what a failed call means for the

@@ -45,8 +45,6 @@ pub struct Limits {
 pub struct Envelope {
     /// Serves as the job's id if the body has none.
     pub message_id: Option<String>,
-    /// Given back with the reply.
-    pub correlation_id: Option<String>,
 }
 
 /// A message that is no job.
@@ -245,6 +243,9 @@ fn fill_in_source(name: &str, connection: &mut ConnectionDocument, problems: &mu
     match &connection.connection_spec {
         Some(given) if given.id != spec.id => {
             problems.add("connection.connectionSpec.id", format!("does not agree with source {name}"));
+        }
+        Some(given) if given.version != spec.version => {
+            problems.add("connection.connectionSpec.version", format!("does not agree with source {name}"));
         }
         Some(_) => {}
         None => connection.connection_spec = Some(spec),

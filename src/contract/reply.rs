@@ -27,7 +27,8 @@ pub struct Reply {
     /// What came of the job.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// How many times Flow Service was asked to create the connection; 0 when it was never asked.
+    /// How many attempts were made to create the connection, those included that did not get as far as Flow Service; 0
+    /// when none was made, or when a fault of the worker ended the job (`internal`).
     pub attempts: u32,
     /// When the worker was done with the job (RFC 3339, UTC).
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -79,7 +80,7 @@ pub struct ReplyError {
     pub code: ErrorCode,
     /// An explanation for a person. Holds no credential.
     pub message: String,
-    /// Whether sending the same job again, unchanged, can help.
+    /// Whether sending the same job again later, unchanged and with nobody mending anything, can help.
     pub retryable: bool,
     /// Flow Service's HTTP status, if it answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]

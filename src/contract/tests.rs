@@ -93,7 +93,7 @@ fn a_source_must_agree_with_the_spec() {
 fn the_message_id_serves_as_job_id() {
     let mut job = tutorial_job();
     job.as_object_mut().unwrap().remove("jobId");
-    let with = |id: &str| Envelope { message_id: Some(id.to_owned()), ..Envelope::default() };
+    let with = |id: &str| Envelope { message_id: Some(id.to_owned()) };
     let parsed = parse(job.to_string().as_bytes(), &with("m-1"), &defaults(), LIMITS).unwrap();
     assert_eq!(parsed.id.as_str(), "m-1");
 

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, redirect, retry, tls};
+use reqwest::{RequestBuilder, Response, redirect, tls};
 use url::Url;
 
 use super::redact::Redactor;
@@ -58,14 +58,13 @@ pub(super) struct Limits {
     pub(super) max_idle: usize,
 }
 
-/// Builds a client that sends each request exactly once and follows no redirect (it would turn a create into a GET, whose
+/// Builds a client that repeats only what an HTTP/2 server says it has not looked at, and follows no redirect (it would turn a create into a GET, whose
 /// 200 reads as success). Proxies are taken from the usual environment variables. HTTP/2 is used where the server offers it.
 pub(super) fn client(limits: Limits) -> Result<reqwest::Client, BuildError> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .referer(false)
-        .retry(retry::never())
         .timeout(limits.timeout)
         .connect_timeout(limits.connect_timeout)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)

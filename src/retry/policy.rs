@@ -2,7 +2,8 @@
 //!
 //! Exponential ceilings with full jitter: the delay is drawn evenly from zero to the ceiling, so that jobs which
 //! failed together do not come back together. A `Retry-After` is a floor under the draw, never shortened by the
-//! jitter, but capped: what asks for more than the cap is not worth holding a delivery for.
+//! jitter, but capped: a delivery is not held for an hour, so what asks for more is called again sooner than it asked,
+//! until the attempts are used up.
 
 use std::time::Duration;
 
