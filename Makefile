@@ -3,17 +3,20 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help broker run test lint docs check
+.PHONY: help demo broker run test lint docs check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Watch the worker do its main job
+	@deploy/dev/demo.sh
 
 broker: ## Run a private RabbitMQ until Ctrl-C; prints its URL
 	@deploy/dev/broker.sh install
 	@deploy/dev/broker.sh run --until-signal
 
-run: ## Run the worker with the environment's configuration
-	cargo run --locked -- run
+run: ## Run the worker with your settings; it says which are missing
+	cargo run --release --locked -- run
 
 test: ## Run all tests, against AMQP_URL or a private RabbitMQ
 	@deploy/dev/broker.sh install
