@@ -3,13 +3,16 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo broker run test lint docs check
+.PHONY: help demo examples broker run test lint docs check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch the worker do its main job
 	@deploy/dev/demo.sh
+
+examples: ## Try the example clients in Python and Node
+	@deploy/dev/examples.sh
 
 broker: ## Run a private RabbitMQ until Ctrl-C; prints its URL
 	@deploy/dev/broker.sh install
