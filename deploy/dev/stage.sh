@@ -44,6 +44,8 @@ stage_build() {
 
 stage_open() {
     STAGE=$(mktemp -d "${TMPDIR:-/tmp}/connection-worker-stage.XXXXXX")
+    # Looked into before those who write them have come so far.
+    touch "$STAGE"/{broker,simulator,worker}.log
     local queues name
     if [[ -n ${AMQP_URL:-} ]]; then
         # Queues of our own: our worker creates nothing real, so it must not take anybody's jobs, nor another take ours.

@@ -16,9 +16,9 @@ const job = {
 
 const connection = await amqp.connect(process.env.AMQP_URL);
 const channel = await connection.createConfirmChannel();
-channel.on("return", () => { throw new Error("the job did not reach a queue"); });
 const { queue: replies } = await channel.assertQueue("", { exclusive: true });
-const reply = new Promise((resolve) => {
+const reply = new Promise((resolve, reject) => {
+  channel.on("return", () => reject(new Error("the job did not reach a queue")));
   const take = (message) => message?.properties.correlationId === job.jobId && resolve(message.content.toString());
   channel.consume(replies, take, { noAck: true });
 });
