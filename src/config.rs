@@ -4,14 +4,29 @@
 //! that is what an empty line in a manifest means. All faults are reported at once, by name, never by value.
 
 mod broker;
+mod credential;
+mod flow;
+mod log;
+mod retry;
 mod run;
 mod setting;
+mod work;
+
+use std::time::Duration;
 
 use clap::{Command, Parser};
 
 pub use broker::BrokerOptions;
-pub use run::{LogOptions, LogSettings, RunConfig, RunOptions};
+pub use log::{LogOptions, LogSettings};
+pub use run::{RunConfig, RunOptions};
 pub use setting::{Bytes, HttpUrl, Invalid, QueueName, Setting, Value};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// RabbitMQ takes a delivery back after 30 minutes (`consumer_timeout`); a job must be done well before.
+const LONGEST_JOB: Duration = Duration::from_secs(20 * 60);
 
 /// Reads the command line and the environment.
 pub fn from_command_line<C: Parser>() -> Result<C, clap::Error> {

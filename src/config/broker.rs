@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::credential::{missing, secret};
 use super::setting::{Invalid, QueueName, Setting, Value};
 use crate::broker::connection::{Endpoint, Identity, Mechanism, check_url};
 use crate::broker::topology::Queues;
@@ -100,35 +101,6 @@ impl BrokerOptions {
         };
         Some((endpoint, queues))
     }
-}
-
-/// A secret that is given directly or in a file, not both.
-pub(super) fn secret(
-    name: &'static str,
-    value: Option<SecretString>,
-    file: Option<PathBuf>,
-    invalid: &mut Invalid,
-) -> Option<SecretSource> {
-    match (value, file) {
-        (Some(_), Some(_)) => {
-            invalid.add(name, format!("given twice: as {name} and as {name}_FILE"));
-            None
-        }
-        (Some(value), None) => Some(SecretSource::Inline(value)),
-        (None, Some(file)) => {
-            let source = SecretSource::File(file);
-            source.read().map_err(|error| invalid.add(name, error.to_string())).ok().map(|_| source)
-        }
-        (None, None) => None,
-    }
-}
-
-/// Notes that a setting is missing, unless something else is wrong with it.
-pub(super) fn missing<T>(name: &'static str, invalid: &mut Invalid) -> Option<T> {
-    if !invalid.0.iter().any(|problem| problem.name == name) {
-        invalid.add(name, "missing");
-    }
-    None
 }
 
 fn checked_url(url: SecretSource, invalid: &mut Invalid) -> Option<SecretSource> {

@@ -1,0 +1,112 @@
+//! Settings of Flow Service, and of IMS, which lets the worker in there.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::credential::{missing, secret};
+use super::setting::{HttpUrl, Invalid, Setting};
+use super::{MILLISECOND, MINUTE};
+use crate::flow::client::FlowSettings;
+use crate::flow::token::{Credentials, ImsCredentials};
+
+/// Where Flow Service is and how to log in there.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Flow Service")]
+pub(super) struct FlowOptions {
+    /// Base address of Flow Service
+    #[arg(
+        long,
+        env = "FLOW_URL",
+        value_name = "URL",
+        default_value = "https://platform.adobe.io/data/foundation/flowservice"
+    )]
+    flow_url: Setting<HttpUrl>,
+    /// Deadline of one call; a little above the 60 s after which Adobe's gateway gives up
+    #[arg(long, env = "FLOW_TIMEOUT", value_name = "DURATION", default_value = "65s")]
+    flow_timeout: Setting<Duration>,
+    /// Deadline of connecting to Flow Service or IMS
+    #[arg(long, env = "FLOW_CONNECT_TIMEOUT", value_name = "DURATION", default_value = "5s")]
+    flow_connect_timeout: Setting<Duration>,
+    /// Base address of IMS, which issues access tokens; `/ims/token/v3` is added
+    #[arg(long, env = "IMS_URL", value_name = "URL", default_value = "https://ims-na1.adobelogin.com")]
+    ims_url: Setting<HttpUrl>,
+    /// Client id of the OAuth Server-to-Server credential; required unless `ACCESS_TOKEN` is given
+    #[arg(long, env = "IMS_CLIENT_ID", value_name = "ID")]
+    ims_client_id: Option<String>,
+    /// Its client secret
+    #[arg(long, env = "IMS_CLIENT_SECRET", value_name = "SECRET")]
+    ims_client_secret: Option<SecretString>,
+    /// A file that holds the client secret instead; read again when IMS refuses the secret
+    #[arg(long, env = "IMS_CLIENT_SECRET_FILE", value_name = "FILE")]
+    ims_client_secret_file: Option<PathBuf>,
+    /// Its scopes, separated by commas
+    #[arg(
+        long,
+        env = "IMS_SCOPES",
+        value_name = "SCOPES",
+        default_value = "openid,session,AdobeID,read_organizations,additional_info.projectedProductContext"
+    )]
+    ims_scopes: String,
+    /// A fixed access token instead of IMS credentials, as in Adobe's tutorial
+    #[arg(long, env = "ACCESS_TOKEN", value_name = "TOKEN")]
+    access_token: Option<SecretString>,
+    /// A file that holds the access token instead; read again when the token is refused
+    #[arg(long, env = "ACCESS_TOKEN_FILE", value_name = "FILE")]
+    access_token_file: Option<PathBuf>,
+    /// The API key (client id) that the fixed access token was issued to
+    #[arg(long, env = "API_KEY", value_name = "KEY")]
+    api_key: Option<SecretString>,
+    /// A file that holds the API key instead
+    #[arg(long, env = "API_KEY_FILE", value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+}
+
+impl FlowOptions {
+    /// The settings, or `None` with every fault noted.
+    pub(super) fn validate(self, invalid: &mut Invalid) -> Option<(FlowSettings, Credentials)> {
+        let url = invalid.take("FLOW_URL", self.flow_url);
+        let ims_url = invalid.take("IMS_URL", self.ims_url);
+        let timeout =
+            invalid.take_duration("FLOW_TIMEOUT", self.flow_timeout, 10 * MILLISECOND..=MINUTE * 10);
+        let connect_timeout = invalid.take_duration(
+            "FLOW_CONNECT_TIMEOUT",
+            self.flow_connect_timeout,
+            10 * MILLISECOND..=MINUTE,
+        );
+        let access_token = secret("ACCESS_TOKEN", self.access_token, self.access_token_file, invalid);
+        let api_key = secret("API_KEY", self.api_key, self.api_key_file, invalid);
+        let client_secret =
+            secret("IMS_CLIENT_SECRET", self.ims_client_secret, self.ims_client_secret_file, invalid);
+        if access_token.is_some() && self.ims_client_id.is_some() {
+            invalid.add("ACCESS_TOKEN", "given besides IMS_CLIENT_ID, expected one of the two");
+        }
+        let credentials = if let Some(access_token) = access_token {
+            let api_key = api_key.or_else(|| missing("API_KEY", invalid)).and_then(|key| key.read().ok());
+            api_key.map(|api_key| Credentials::Fixed { access_token, api_key })
+        } else {
+            let client_id = self.ims_client_id.or_else(|| {
+                invalid.add("IMS_CLIENT_ID", "missing, and so is ACCESS_TOKEN: one of the two is needed");
+                None
+            });
+            let client_secret = match client_id {
+                Some(_) => client_secret.or_else(|| missing("IMS_CLIENT_SECRET", invalid)),
+                None => None,
+            };
+            (|| {
+                Some(Credentials::Ims(ImsCredentials {
+                    url: ims_url?.0,
+                    client_id: client_id?,
+                    client_secret: client_secret?,
+                    scopes: self.ims_scopes,
+                    timeout: timeout?,
+                    connect_timeout: connect_timeout?,
+                }))
+            })()
+        };
+        let flow =
+            FlowSettings { url: url?.0, timeout: timeout?, connect_timeout: connect_timeout?, max_idle: 0 };
+        Some((flow, credentials?))
+    }
+}
