@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::credential::{missing, secret};
+use super::credential::Given;
 use super::setting::{Invalid, QueueName, Setting, Value};
 use crate::broker::connection::{Endpoint, Identity, Mechanism, check_url};
 use crate::broker::topology::Queues;
-use crate::secret::SecretSource;
 
 /// How to reach RabbitMQ, and the names of the queues.
 #[derive(Debug, Clone, clap::Args)]
@@ -60,28 +59,43 @@ impl Value for Mechanism {
 impl BrokerOptions {
     /// The settings, or `None` with every fault noted.
     pub fn validate(self, invalid: &mut Invalid) -> Option<(Endpoint, Queues)> {
-        let url = secret("AMQP_URL", self.amqp_url, self.amqp_url_file, invalid)
-            .or_else(|| missing("AMQP_URL", invalid))
-            .and_then(|url| checked_url(url, invalid));
+        let url = Given::read(["AMQP_URL", "AMQP_URL_FILE"], self.amqp_url, self.amqp_url_file, invalid)
+            .required("AMQP_URL", invalid)
+            .and_then(|(source, url)| match check_url(url.expose_secret()) {
+                Ok(()) => Some(source),
+                Err(error) => {
+                    invalid.add("AMQP_URL", error.to_string());
+                    None
+                }
+            });
         let mechanism = invalid.take("AMQP_AUTH", self.amqp_auth);
-        let identity = match (self.amqp_cert_file, self.amqp_key_file) {
-            (Some(certificate_file), Some(key_file)) => Some(Identity { certificate_file, key_file }),
-            (None, None) => None,
-            (Some(_), None) => missing("AMQP_KEY_FILE", invalid),
-            (None, Some(_)) => missing("AMQP_CERT_FILE", invalid),
-        };
-        if mechanism == Some(Mechanism::External) && identity.is_none() {
-            invalid.add("AMQP_AUTH", "external needs AMQP_CERT_FILE and AMQP_KEY_FILE");
-        }
         for (name, file) in [
-            ("AMQP_CA_FILE", self.amqp_ca_file.as_ref()),
-            ("AMQP_CERT_FILE", identity.as_ref().map(|identity| &identity.certificate_file)),
-            ("AMQP_KEY_FILE", identity.as_ref().map(|identity| &identity.key_file)),
+            ("AMQP_CA_FILE", &self.amqp_ca_file),
+            ("AMQP_CERT_FILE", &self.amqp_cert_file),
+            ("AMQP_KEY_FILE", &self.amqp_key_file),
         ] {
-            if let Some(file) = file.filter(|file| std::fs::File::open(file).is_err()) {
-                invalid.add(name, format!("cannot read {}", file.display()));
+            // Without its path: somebody may have put the key itself there.
+            if let Some(Err(error)) = file.as_ref().map(std::fs::File::open) {
+                invalid.add(name, format!("cannot read the file: {error}"));
             }
         }
+        let identity = match (self.amqp_cert_file, self.amqp_key_file) {
+            (Some(certificate_file), Some(key_file)) => Some(Identity { certificate_file, key_file }),
+            (Some(_), None) => {
+                invalid.add("AMQP_KEY_FILE", "missing, and AMQP_CERT_FILE is given");
+                None
+            }
+            (None, Some(_)) => {
+                invalid.add("AMQP_CERT_FILE", "missing, and AMQP_KEY_FILE is given");
+                None
+            }
+            (None, None) => {
+                if mechanism == Some(Mechanism::External) {
+                    invalid.add("AMQP_AUTH", "external needs AMQP_CERT_FILE and AMQP_KEY_FILE");
+                }
+                None
+            }
+        };
         let second = Duration::from_secs(1);
         let heartbeat = invalid.take_duration("AMQP_HEARTBEAT", self.amqp_heartbeat, second..=second * 300);
         let timeout = invalid.take_duration("AMQP_TIMEOUT", self.amqp_timeout, second / 10..=second * 300);
@@ -101,10 +115,4 @@ impl BrokerOptions {
         };
         Some((endpoint, queues))
     }
-}
-
-fn checked_url(url: SecretSource, invalid: &mut Invalid) -> Option<SecretSource> {
-    let text = url.read().map_err(|error| invalid.add("AMQP_URL", error.to_string())).ok()?;
-    check_url(text.expose_secret()).map_err(|error| invalid.add("AMQP_URL", error.to_string())).ok()?;
-    Some(url)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::credential::{missing, secret};
+use super::credential::Given;
 use super::setting::{HttpUrl, Invalid, Setting};
 use super::{MILLISECOND, MINUTE};
 use crate::flow::client::FlowSettings;
@@ -75,35 +75,46 @@ impl FlowOptions {
             self.flow_connect_timeout,
             10 * MILLISECOND..=MINUTE,
         );
-        let access_token = secret("ACCESS_TOKEN", self.access_token, self.access_token_file, invalid);
-        let api_key = secret("API_KEY", self.api_key, self.api_key_file, invalid);
-        let client_secret =
-            secret("IMS_CLIENT_SECRET", self.ims_client_secret, self.ims_client_secret_file, invalid);
-        if access_token.is_some() && self.ims_client_id.is_some() {
-            invalid.add("ACCESS_TOKEN", "given besides IMS_CLIENT_ID, expected one of the two");
-        }
-        let credentials = if let Some(access_token) = access_token {
-            let api_key = api_key.or_else(|| missing("API_KEY", invalid)).and_then(|key| key.read().ok());
-            api_key.map(|api_key| Credentials::Fixed { access_token, api_key })
-        } else {
-            let client_id = self.ims_client_id.or_else(|| {
+        let access_token = Given::read(
+            ["ACCESS_TOKEN", "ACCESS_TOKEN_FILE"],
+            self.access_token,
+            self.access_token_file,
+            invalid,
+        );
+        let api_key = Given::read(["API_KEY", "API_KEY_FILE"], self.api_key, self.api_key_file, invalid);
+        let client_secret = Given::read(
+            ["IMS_CLIENT_SECRET", "IMS_CLIENT_SECRET_FILE"],
+            self.ims_client_secret,
+            self.ims_client_secret_file,
+            invalid,
+        );
+        let credentials = match (access_token.is_given(), self.ims_client_id) {
+            (true, Some(_)) => {
+                invalid.add("ACCESS_TOKEN", "given besides IMS_CLIENT_ID, expected one of the two");
+                None
+            }
+            (true, None) => {
+                let access_token = access_token.required("ACCESS_TOKEN", invalid);
+                let given = access_token.zip(api_key.required("API_KEY", invalid));
+                given.map(|((access_token, _), (_, api_key))| Credentials::Fixed { access_token, api_key })
+            }
+            (false, Some(client_id)) => {
+                let client_secret = client_secret.required("IMS_CLIENT_SECRET", invalid);
+                (|| {
+                    Some(Credentials::Ims(ImsCredentials {
+                        url: ims_url?.0,
+                        client_id,
+                        client_secret: client_secret?.0,
+                        scopes: self.ims_scopes,
+                        timeout: timeout?,
+                        connect_timeout: connect_timeout?,
+                    }))
+                })()
+            }
+            (false, None) => {
                 invalid.add("IMS_CLIENT_ID", "missing, and so is ACCESS_TOKEN: one of the two is needed");
                 None
-            });
-            let client_secret = match client_id {
-                Some(_) => client_secret.or_else(|| missing("IMS_CLIENT_SECRET", invalid)),
-                None => None,
-            };
-            (|| {
-                Some(Credentials::Ims(ImsCredentials {
-                    url: ims_url?.0,
-                    client_id: client_id?,
-                    client_secret: client_secret?,
-                    scopes: self.ims_scopes,
-                    timeout: timeout?,
-                    connect_timeout: connect_timeout?,
-                }))
-            })()
+            }
         };
         let flow =
             FlowSettings { url: url?.0, timeout: timeout?, connect_timeout: connect_timeout?, max_idle: 0 };
