@@ -15,6 +15,7 @@
 mod ack_order;
 mod api_failures;
 mod broker_outage;
+mod config;
 mod happy_path;
 mod harness;
 mod memory;

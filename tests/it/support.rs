@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "a peer can do more than the tests of one moment ask of it")]
 
 pub(crate) mod broker;
+pub(crate) mod command;
+pub(crate) mod corner;
 pub(crate) mod eventually;
 pub(crate) mod http;
 pub(crate) mod proxy;

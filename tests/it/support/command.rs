@@ -1,0 +1,49 @@
+//! The commands that end by themselves: run, fed, and read to the end.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// For a command that has little to do, on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a command ended and what it printed.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Its exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a command of the binary with these variables and no others, and nothing on standard input.
+pub(crate) async fn run(args: &[&str], env: &[(&str, &str)]) -> Ran {
+    run_with_input(args, env, "").await
+}
+
+/// The same with something on standard input.
+pub(crate) async fn run_with_input(args: &[&str], env: &[(&str, &str)], input: &str) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_connection-worker"))
+        .args(args)
+        .env_clear()
+        .envs(env.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let feeding = async move {
+        // A command that reads nothing has closed its end already.
+        stdin.write_all(input.as_bytes()).await.ok();
+    };
+    let running = timeout(PATIENCE, async { tokio::join!(child.wait_with_output(), feeding).0 });
+    let output =
+        running.await.unwrap_or_else(|_| panic!("{args:?} did not end within {PATIENCE:?}")).unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
