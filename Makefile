@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test lint docs check
+.PHONY: help demo examples broker run test lint docs check readme
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,5 +32,8 @@ lint: ## Check format and lints, with and without the simulator
 
 docs: ## Build the documentation; a broken link fails
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
+
+readme: ## Write the tables of the README anew from the code
+	BLESS=1 cargo test --locked --test it readme::
 
 check: lint docs test ## Everything that CI runs

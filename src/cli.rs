@@ -9,6 +9,7 @@ pub mod submit;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::shutdown::StopSignal;
 use crate::telemetry::Chain;
 
 /// Creates Adobe Experience Platform connections from RabbitMQ jobs.
@@ -60,20 +61,63 @@ pub enum Exit {
     /// Configuration and surroundings do not fit: login refused, queue missing, port taken (`EX_CONFIG`).
     Config,
     /// Ended at once by a second signal.
-    Signal(crate::shutdown::StopSignal),
+    Signal(StopSignal),
+}
+
+impl Exit {
+    /// Every way to end, by number.
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::Incomplete,
+        Self::Usage,
+        Self::Data,
+        Self::Unavailable,
+        Self::Software,
+        Self::Config,
+        Self::Signal(StopSignal::Interrupt),
+        Self::Signal(StopSignal::Terminate),
+    ];
+
+    /// The process's exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Incomplete => 1,
+            Self::Usage => 64,
+            Self::Data => 65,
+            Self::Unavailable => 69,
+            Self::Software => 70,
+            Self::Config => 78,
+            Self::Signal(signal) => signal.exit_code(),
+        }
+    }
+
+    /// What it tells the operator, for the README's table.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => {
+                "All done; for `run`: stopped by a signal, and every job it had taken was finished or handed back"
+            }
+            Self::Incomplete => {
+                "`run`: the grace period ended before all jobs were done. `submit`: not every job was created"
+            }
+            Self::Usage => {
+                "The configuration or the command line is invalid; standard error names every fault"
+            }
+            Self::Data => "An input file cannot be read, or holds no jobs",
+            Self::Unavailable => "The broker could not be reached, for `run` longer than `BROKER_GIVE_UP`",
+            Self::Software => "A fault of the program",
+            Self::Config => {
+                "Configuration and surroundings do not fit: login refused, queue missing, port taken. Starting again will not help"
+            }
+            Self::Signal(StopSignal::Interrupt) => "Ended at once by a second signal, SIGINT",
+            Self::Signal(StopSignal::Terminate) => "Ended at once by a second signal, SIGTERM",
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Ok => 0,
-            Exit::Incomplete => 1,
-            Exit::Usage => 64,
-            Exit::Data => 65,
-            Exit::Unavailable => 69,
-            Exit::Software => 70,
-            Exit::Config => 78,
-            Exit::Signal(signal) => signal.exit_code(),
-        })
+        Self::from(exit.code())
     }
 }

@@ -1,0 +1,100 @@
+//! The tables of the README say what the code says. `BLESS=1` (`make readme`) writes them anew.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use connection_worker::cli::{Cli, Exit};
+use connection_worker::config;
+use connection_worker::metrics::Metrics;
+
+use crate::support::env;
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+
+/// Three tests rewrite one file.
+static WRITING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+/// Fit for a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn code(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("`{}`", cell(text)) }
+}
+
+fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    for row in rows {
+        writeln!(table, "| {} |", row.join(" | ")).expect("a string takes it");
+    }
+    table
+}
+
+/// Every setting of `run`; the flag is the variable in lower case with dashes.
+fn settings() -> String {
+    let all = config::command::<Cli>();
+    let run = all.find_subcommand("run").expect("the worker can run");
+    let rows = config::describe(run);
+    let rows = rows.iter().map(|row| vec![code(&row.variable), code(&row.default), cell(&row.help)]);
+    table(&["variable", "default", "meaning"], rows)
+}
+
+fn metrics() -> String {
+    let rows = Metrics::new().unwrap().describe();
+    let rows = rows.iter().map(|row| {
+        let labels: Vec<String> = row.labels.iter().map(|label| code(label)).collect();
+        vec![code(&row.name), row.kind.clone(), labels.join(", "), cell(&row.help)]
+    });
+    table(&["metric", "type", "labels", "meaning"], rows)
+}
+
+fn exits() -> String {
+    let rows = Exit::ALL.map(|exit| vec![exit.code().to_string(), cell(exit.meaning())]);
+    table(&["code", "meaning"], rows)
+}
+
+/// What stands between two markers: where it begins and ends.
+fn between(readme: &str, name: &str) -> (usize, usize) {
+    let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->"));
+    let from = readme.find(&start).unwrap_or_else(|| panic!("README.md lacks {start}")) + start.len();
+    let to = readme.find(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
+    assert!(from <= to, "{name}: the markers stand the wrong way round");
+    (from, to)
+}
+
+fn assert_in_readme(name: &str, expected: &str) {
+    let _one = WRITING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut readme = fs::read_to_string(README).expect("README.md");
+    let (from, to) = between(&readme, name);
+    let expected = format!("\n{expected}\n");
+    if env("BLESS").is_some() {
+        readme.replace_range(from..to, &expected);
+        fs::write(README, readme).unwrap();
+        return;
+    }
+    let said = &readme[from..to];
+    let lines = said.lines().zip(expected.lines()).find(|(said, expected)| said != expected);
+    assert!(said == expected, "README.md, {name}: run `make readme`; the first difference: {lines:#?}");
+}
+
+#[test]
+fn the_readme_names_every_setting() {
+    assert_in_readme("config", &settings());
+}
+
+#[test]
+fn the_readme_names_every_metric() {
+    assert_in_readme("metrics", &metrics());
+}
+
+#[test]
+fn the_readme_names_every_exit_code() {
+    assert_in_readme("exits", &exits());
+}
+
+#[test]
+fn a_cell_cannot_break_its_table() {
+    assert_eq!(cell("a | b\nc"), "a \\| b c");
+    assert_eq!(table(&["x"], [vec![code("")], vec![code("1|2")]]), "| x |\n|---|\n|  |\n| `1\\|2` |\n");
+}
