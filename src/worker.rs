@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
 use tracing::{Instrument, error, error_span, info, warn};
 
 pub use route::{ReplyRoutes, Route};
@@ -141,7 +142,8 @@ impl<F: FlowApi> Worker<F> {
         waits: CancellationToken,
         lost: mpsc::Sender<broker::Error>,
     ) {
-        let span = error_span!("job", job_id = tracing::field::Empty, redelivered = delivery.redelivered);
+        // An error's span, so that no filter that shows a line of the job hides whose it is.
+        let span = error_span!("job", job_id = Empty, message_id = Empty, redelivered = delivery.redelivered);
         if let Some(id) = delivery.properties.message_id() {
             span.record("message_id", id);
         }
