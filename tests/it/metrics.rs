@@ -1,0 +1,211 @@
+//! The admin port from Prometheus' and Kubernetes' side, on the real binary.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::eventually::eventually;
+use crate::support::proxy::Proxy;
+use crate::support::corner::{Corner, job};
+use crate::support::worker::WorkerProcess;
+
+mod page;
+
+use page::Page;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is not zero in a worker that has done nothing: it exists, and it has failed to reach its broker.
+const NOT_ZERO: [&str; 3] =
+    ["connection_worker_build_info", "connection_worker_amqp_session_failures_total", "process_"];
+
+/// A worker whose broker is nowhere.
+fn lonely_worker() -> WorkerProcess {
+    WorkerProcess::start(&[
+        ("AMQP_URL", "amqp://127.0.0.1:1/"),
+        ("ACCESS_TOKEN", "token"),
+        ("API_KEY", "key"),
+    ])
+}
+
+/// Everything before the body.
+async fn head(addr: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: {addr}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").expect("an end of the head").0.to_lowercase()
+}
+
+#[tokio::test]
+async fn every_series_stands_at_zero_from_the_start() {
+    let mut worker = lonely_worker();
+    worker.admin_addr().await;
+    let page = Page::read(&worker.metrics().await);
+    for (series, value) in &page.samples {
+        let busy = NOT_ZERO.iter().any(|name| series.starts_with(name));
+        assert!(busy || *value == 0.0, "{series} {value}");
+    }
+    assert!(page.samples.len() > 300, "{}", page.samples.len());
+}
+
+#[tokio::test]
+async fn the_page_says_what_it_is() {
+    let mut worker = lonely_worker();
+    let addr = worker.admin_addr().await;
+    let head = head(addr, "/metrics").await;
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+}
+
+#[tokio::test]
+async fn there_is_nothing_else_on_the_admin_port() {
+    let mut worker = lonely_worker();
+    worker.admin_addr().await;
+    for path in ["/", "/metrics/", "/metrics/x", "/livez/..", "/admin", "/debug/pprof", "/%2e%2e/etc/passwd"]
+    {
+        assert_eq!(worker.admin(path).await.unwrap().status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_broker_the_worker_is_alive_and_not_ready() {
+    let scene = Corner::new().await;
+    let proxy = Proxy::start(scene.vhost.broker().addr().await).await.unwrap();
+    let url = scene.vhost.amqp_url_at(proxy.addr());
+    proxy.cut();
+    let mut worker = scene.start_worker(&[("AMQP_URL", &url)]);
+    worker.admin_addr().await;
+    assert_health(&worker, false).await;
+
+    proxy.restore();
+    worker.wait_ready().await;
+    assert_health(&worker, true).await;
+
+    proxy.cut();
+    eventually("the worker is not ready", PATIENCE, async || {
+        worker.admin("/readyz").await.unwrap().status == 503
+    })
+    .await;
+    assert_health(&worker, false).await;
+
+    proxy.restore();
+    worker.wait_ready().await;
+    assert_health(&worker, true).await;
+    scene.end(worker).await;
+}
+
+async fn assert_health(worker: &WorkerProcess, connected: bool) {
+    assert_eq!(worker.admin("/livez").await.unwrap().status, 200);
+    assert_eq!(worker.admin("/readyz").await.unwrap().status, if connected { 200 } else { 503 });
+    for role in ["consume", "publish"] {
+        let up = worker.metric(&format!("connection_worker_amqp_connection_up{{role=\"{role}\"}}")).await;
+        assert_eq!(up, f64::from(u8::from(connected)), "{role}");
+    }
+}
+
+/// What has been counted after [`the_counters_tell_what_happened`]; everything else stands at 0, or is a time.
+const COUNTED: [(&str, f64); 34] = [
+    (r"amqp_sessions_total", 1.0),
+    (r#"attempt_failures_total{kind="refused"}"#, 1.0),
+    (r#"attempt_failures_total{kind="throttled"}"#, 1.0),
+    (r"http_rate_limited_total", 1.0),
+    (r#"http_request_duration_seconds_count{class="2xx",upstream="flow"}"#, 4.0),
+    (r#"http_request_duration_seconds_count{class="2xx",upstream="ims"}"#, 1.0),
+    (r#"http_request_duration_seconds_count{class="4xx",upstream="flow"}"#, 2.0),
+    (r#"http_requests_total{status="200",upstream="ims"}"#, 1.0),
+    (r#"http_requests_total{status="201",upstream="flow"}"#, 4.0),
+    (r#"http_requests_total{status="400",upstream="flow"}"#, 1.0),
+    (r#"http_requests_total{status="429",upstream="flow"}"#, 1.0),
+    (r"http_retry_after_seconds_count", 1.0),
+    (r#"job_duration_seconds_count{outcome="created"}"#, 4.0),
+    (r#"job_duration_seconds_count{outcome="invalid_job"}"#, 1.0),
+    (r#"job_duration_seconds_count{outcome="rejected"}"#, 1.0),
+    (r"job_payload_bytes_count", 6.0),
+    (r#"jobs_completed_total{outcome="created"}"#, 4.0),
+    (r#"jobs_completed_total{outcome="invalid_job"}"#, 1.0),
+    (r#"jobs_completed_total{outcome="rejected"}"#, 1.0),
+    (r#"jobs_received_total{redelivered="false"}"#, 6.0),
+    (r#"messages_published_total{kind="reply",result="confirmed"}"#, 6.0),
+    (r#"publish_duration_seconds_count{result="confirmed"}"#, 6.0),
+    (r#"retries_scheduled_total{kind="throttled"}"#, 1.0),
+    (r"retry_delay_seconds_count", 1.0),
+    (r#"settlements_total{kind="ack",stale="false"}"#, 6.0),
+    (r#"token_refreshes_total{result="ok"}"#, 1.0),
+    // Gauges.
+    (r#"amqp_connection_up{role="consume"}"#, 1.0),
+    (r#"amqp_connection_up{role="publish"}"#, 1.0),
+    // Stands for the build; its value says nothing.
+    (concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+    // The jobs of this test carry no timestamp, so nobody knows how long they lay in the queue.
+    (r"job_queue_wait_seconds_count", 0.0),
+    (r"job_age_seconds_count", 0.0),
+    (r"jobs_in_flight", 0.0),
+    (r"panics_total", 0.0),
+    (r"ambiguous_outcomes_total", 0.0),
+];
+
+#[tokio::test]
+async fn the_counters_tell_what_happened() {
+    let scene = Corner::new().await;
+    let worker = scene.worker(&[]).await;
+    let before = Page::read(&worker.metrics().await);
+    scene
+        .sim
+        .fault(json!([
+            { "name": "kiwi refused", "fault": { "kind": "status", "status": 400 } },
+            { "name": "kiwi throttled", "count": 1, "fault": { "kind": "throttle", "retryAfter": "0" } },
+        ]))
+        .await;
+    for (id, name) in [
+        ("kiwi-1", "kiwi one"),
+        ("kiwi-2", "kiwi two"),
+        ("kiwi-3", "kiwi three"),
+        ("kiwi-4", "kiwi refused"),
+        ("kiwi-5", "kiwi throttled"),
+    ] {
+        scene.send(&job(id, name)).await;
+    }
+    scene.send(&json!({ "jobId": "kiwi-6", "colour": "kiwi" })).await;
+    scene.vhost.take(&scene.replies(), 6, PATIENCE).await;
+    scene.vhost.settled(&scene.jobs(), PATIENCE).await;
+
+    // A reply is taken, and a job settled, a moment before it is counted.
+    let page = eventually("all jobs are counted", PATIENCE, async || {
+        let text = worker.metrics().await;
+        assert!(!text.contains("kiwi"), "a label from a job:\n{text}");
+        let page = Page::read(&text);
+        let done: f64 = page.sum("connection_worker_jobs_completed_total");
+        if done == 6.0 { Ok(page) } else { Err(done) }
+    })
+    .await;
+    let series = |page: &Page| -> Vec<String> {
+        page.samples.keys().filter(|name| !name.starts_with("process_")).cloned().collect()
+    };
+    assert_eq!(series(&page), series(&before), "a series that was not there from the start");
+    let mut expected: BTreeMap<&str, f64> = COUNTED.into();
+    let is_time = |name: &str| {
+        name.contains("_seconds_sum")
+            || name.contains("_bucket{")
+            || name.contains("timestamp_seconds")
+            || name.contains("_bytes_sum")
+    };
+    for (name, value) in &page.samples {
+        let Some(name) = name.strip_prefix("connection_worker_").filter(|name| !is_time(name)) else {
+            continue;
+        };
+        assert_eq!(*value, expected.remove(name).unwrap_or(0.0), "{name}");
+    }
+    assert!(expected.is_empty(), "no such series: {expected:?}");
+    for time in [
+        "last_success_timestamp_seconds",
+        "last_delivery_timestamp_seconds",
+        "token_expiry_timestamp_seconds",
+    ] {
+        assert!(page.samples[&format!("connection_worker_{time}")] > 1.7e9, "{time}");
+    }
+    scene.end(worker).await;
+}
