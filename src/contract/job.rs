@@ -7,6 +7,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use super::ids::{ImsOrgId, JobId, SandboxName};
+use crate::sources;
+
+/// As a regular expression: not only blanks.
+const SOME_TEXT: &str = r"\S";
 
 /// A job as it stands in the message body. `connection` is the body of Flow Service's `POST /connections`.
 ///
@@ -27,6 +31,7 @@ pub(super) struct JobDocument {
     pub(super) sandbox_name: Option<SandboxName>,
     /// The source by name, such as `hubspot`: stands in place of `connection.connectionSpec`, and of
     /// `connection.auth.specName` where the source has one kind of authentication. If both are given they must agree.
+    #[schemars(extend("enum" = source_names()))]
     pub(super) source: Option<String>,
     /// The connection to create.
     #[schemars(required, with = "ConnectionDocument")]
@@ -41,7 +46,7 @@ pub(super) struct JobDocument {
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ConnectionDocument {
     /// The connection's name. Flow Service does not ask for unique names.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("pattern" = SOME_TEXT))]
     pub(super) name: String,
     /// A description.
     pub(super) description: Option<String>,
@@ -57,7 +62,7 @@ pub(super) struct ConnectionDocument {
 pub(super) struct AuthDocument {
     /// The name of the connection spec's authentication, such as `Basic Authentication`; required unless `source`
     /// tells it.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("pattern" = SOME_TEXT))]
     pub(super) spec_name: Option<String>,
     /// The credentials: free JSON, passed on as they stand.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -72,11 +77,16 @@ pub(super) struct AuthDocument {
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ConnectionSpec {
     /// The spec's id, such as `cc6a4487-9e91-433e-a3a3-9cf6626c1806` for HubSpot.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("pattern" = SOME_TEXT))]
     pub(super) id: String,
     /// The spec's version. Flow Service answers 422 without one, so it is always sent.
-    #[schemars(with = "Option<String>", extend("default" = "1.0"))]
+    #[schemars(with = "Option<String>", extend("default" = "1.0", "pattern" = SOME_TEXT))]
     pub(super) version: String,
+}
+
+/// The names that `source` can have; null stands for none.
+fn source_names() -> Vec<Option<&'static str>> {
+    sources::ALL.iter().map(|source| Some(source.name)).chain([None]).collect()
 }
 
 /// A job that keeps the contract, with everything filled in: from here on nothing about it needs checking.

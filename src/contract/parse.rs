@@ -1,6 +1,7 @@
 //! From bytes to a job, or to every reason why they are none.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::ids::{ImsOrgId, JobId, SandboxName};
@@ -112,11 +113,23 @@ fn read_document(object: &Object<'_>, problems: &mut Problems) -> JobDocument {
         source: object.string("source", problems),
         connection: object.required("connection", problems).and_then(|raw| read_connection(raw, problems)),
         expires_at: object.parsed("expiresAt", problems, |text| {
-            text.parse().map_err(|_| {
+            instant(text).ok_or_else(|| {
                 "no such instant, expected RFC 3339 with an offset, like 2030-01-31T12:00:00Z".to_owned()
             })
         }),
     }
+}
+
+/// Reads RFC 3339 and nothing more: jiff alone would also take ISO 8601's shorter forms, which the schema refuses.
+fn instant(text: &str) -> Option<Timestamp> {
+    const DATE_TIME: &[u8] = b"0000-00-00T00:00:00";
+    let fits = |(byte, form): (u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        form => byte.eq_ignore_ascii_case(form),
+    };
+    let in_form =
+        text.bytes().zip(DATE_TIME).all(fits) && text.len() > DATE_TIME.len() && !text.ends_with(']');
+    text.parse().ok().filter(|_| in_form)
 }
 
 fn read_schema_version(object: &Object<'_>, problems: &mut Problems) -> Option<u32> {
