@@ -4,6 +4,7 @@ mod input;
 mod report;
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ use crate::telemetry::Chain;
 /// Messages on their way to the broker at the same time.
 const IN_FLIGHT: usize = 64;
 
+/// What `--timeout` may be: up to a day, the longest that a job is likely to be retried.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+
 /// Options of `submit`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SubmitOptions {
@@ -34,7 +38,7 @@ pub struct SubmitOptions {
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
     /// Take the one job in the file as a template and send it so many times; `{n}` in it becomes 1, 2, 3 …
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// Wait for the replies and print them: a table on a terminal, JSON Lines elsewhere
     #[arg(long)]
@@ -65,7 +69,7 @@ impl SubmitOptions {
         let mut invalid = Invalid::default();
         let log = self.log.validate(&mut invalid);
         let broker = self.broker.validate(&mut invalid);
-        let timeout = invalid.take("TIMEOUT", self.timeout);
+        let timeout = invalid.take_duration("TIMEOUT", self.timeout, TIMEOUTS);
         match (broker, log, timeout) {
             (Some((endpoint, queues)), Some(log), Some(timeout)) if invalid.0.is_empty() => {
                 let config = SubmitConfig {

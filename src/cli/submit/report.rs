@@ -72,10 +72,10 @@ impl Report {
                 return writeln!(out);
             }
             if first {
-                writeln!(out, "{:JOB_WIDTH$}  {:RESULT_WIDTH$}  DETAIL", "JOB", "RESULT")?;
+                writeln!(out, "{}", row("JOB", "RESULT", "DETAIL"))?;
             }
             let (result, detail) = reply.map_or(("unreadable", String::new()), summary);
-            writeln!(out, "{id:JOB_WIDTH$}  {result:RESULT_WIDTH$}  {detail}")
+            writeln!(out, "{}", row(id, result, &detail))
         })?;
         Ok(created)
     }
@@ -105,6 +105,12 @@ impl Report {
     }
 }
 
+/// One line of the table. What came over the wire cannot move the cursor or break the line.
+fn row(job: &str, result: &str, detail: &str) -> String {
+    let row = format!("{job:JOB_WIDTH$}  {result:RESULT_WIDTH$}  {detail}");
+    row.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A reply in two columns.
 fn summary(reply: &Reply) -> (&'static str, String) {
     match &reply.outcome {
@@ -116,5 +122,37 @@ fn summary(reply: &Reply) -> (&'static str, String) {
             let status = error.http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
             (error.code.as_str(), format!("{}{status}", error.message))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(id: &str, reply: serde_json::Value) -> String {
+        let (result, detail) = summary(&serde_json::from_value(reply).unwrap());
+        row(id, result, &detail)
+    }
+
+    #[test]
+    fn a_terminal_gets_a_table() {
+        let created = json!({ "schemaVersion": 1, "jobId": "a", "status": "created", "attempts": 1,
+            "completedAt": "2026-12-01T00:00:00Z",
+            "connection": { "id": "c-1", "etag": "\"e-1\"", "name": "n", "connectionSpecId": "s",
+                            "imsOrgId": "o", "sandboxName": "b", "recovered": false } });
+        let failed = json!({ "schemaVersion": 1, "jobId": "b", "status": "failed", "attempts": 1,
+            "completedAt": "2026-12-01T00:00:00Z",
+            "error": { "code": "rejected", "message": "no\u{1b}[2J\nway", "retryable": false, "httpStatus": 400 } });
+        let id = "0d3b8b1c-6f8d-4a5e-9a33-7b8d0d0f3b1c";
+        assert_eq!(
+            [row("JOB", "RESULT", "DETAIL"), line(id, created), line("b", failed)],
+            [
+                "JOB                                   RESULT         DETAIL",
+                "0d3b8b1c-6f8d-4a5e-9a33-7b8d0d0f3b1c  created        connection c-1 etag \"e-1\"",
+                "b                                     rejected       no [2J way (HTTP 400)",
+            ]
+        );
     }
 }
