@@ -5,6 +5,7 @@ use std::time::Duration;
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 
+use crate::support::broker::Message;
 use crate::support::eventually::eventually;
 use crate::support::corner::{Corner, job};
 use crate::support::worker::WorkerProcess;
@@ -46,8 +47,7 @@ async fn every_finished_job_has_one_line_that_says_what_came_of_it() {
     let done = lines_that_say(&worker, "job done", 4).await;
     assert_eq!(done.len(), 4, "{done:#?}");
     let replies = scene.vhost.take(&scene.replies(), 3, PATIENCE).await;
-    let created =
-        replies.iter().map(|reply| reply.json()).find(|reply| reply["status"] == "created").unwrap();
+    let created = replies.iter().map(Message::json).find(|reply| reply["status"] == "created").unwrap();
 
     let [good] = of_job(&done, "good-1")[..] else { panic!("{done:#?}") };
     assert_eq!(good["level"], "INFO");

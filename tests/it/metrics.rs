@@ -1,5 +1,7 @@
 //! The admin port from Prometheus' and Kubernetes' side, on the real binary.
 
+#![expect(clippy::float_cmp, reason = "what is counted is whole, and a double holds it exactly")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;

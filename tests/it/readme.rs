@@ -73,7 +73,7 @@ fn assert_in_readme(name: &str, expected: &str) {
         fs::write(README, readme).unwrap();
         return;
     }
-    let said = &readme[from..to];
+    let said = readme.get(from..to).expect("the markers are ASCII");
     let lines = said.lines().zip(expected.lines()).find(|(said, expected)| said != expected);
     assert!(said == expected, "README.md, {name}: run `make readme`; the first difference: {lines:#?}");
 }

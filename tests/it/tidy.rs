@@ -144,12 +144,11 @@ fn no_state_is_shared_by_the_whole_process() {
 
 #[test]
 fn no_test_is_ignored_and_nothing_is_left_to_do() {
-    // Put together, or this file would be its own offender.
-    let bad = ["#[ignore", "todo!(", "unimplemented!(", "dbg!("].map(|text| text.replace('!', "\u{21}"));
+    let bad = ["#[ignore", "todo!(", "unimplemented!(", "dbg!("];
     let here = "tests/it/tidy.rs";
     for source in sources("src").iter().chain(&sources("tests")).filter(|source| source.path != here) {
         for (number, line) in source.code() {
-            let found = bad.iter().find(|text| line.contains(text.as_str()));
+            let found = bad.iter().find(|text| line.contains(**text));
             assert!(found.is_none(), "{}:{number}: {line}", source.path);
         }
     }
@@ -194,7 +193,7 @@ fn cells(line: &str) -> Option<Vec<&str>> {
     Some(inner.split('|').map(str::trim).collect())
 }
 
-/// Names and states of the promises in the README: `| 3 | \`the_name\` | text | yes |`.
+/// Names and states of the promises in the README: number, name in backticks, text, and whether it is kept.
 fn promises(readme: &str) -> Vec<(&str, &str)> {
     let row = |line| {
         let cells = cells(line)?;
