@@ -26,6 +26,7 @@ mod poison_messages;
 mod readme;
 mod replies;
 mod schema;
+mod secrets;
 mod shutdown;
 mod start;
 mod submit;
