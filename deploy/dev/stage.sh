@@ -49,7 +49,8 @@ stage_open() {
     local queues name
     if [[ -n ${AMQP_URL:-} ]]; then
         # Queues of our own: our worker creates nothing real, so it must not take anybody's jobs, nor another take ours.
-        queues=${STAGE##*/}
+        # They stay on that broker, empty; so their names are always the same, and there is one stage at a time on it.
+        queues=connection-worker-stage
         for name in "${!AMQP_@}"; do STAGE_ENV+=("$name=${!name}"); done
         BROKER_AT='the one that AMQP_URL names'
     else

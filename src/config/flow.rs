@@ -26,7 +26,7 @@ pub(super) struct FlowOptions {
     /// Deadline of one call; a little above the 60 s after which Adobe's gateway gives up
     #[arg(long, env = "FLOW_TIMEOUT", value_name = "DURATION", default_value = "65s")]
     flow_timeout: Setting<Duration>,
-    /// Deadline of connecting to Flow Service or IMS
+    /// Deadline of connecting to Flow Service or IMS; at most nine tenths of `FLOW_TIMEOUT` count
     #[arg(long, env = "FLOW_CONNECT_TIMEOUT", value_name = "DURATION", default_value = "5s")]
     flow_connect_timeout: Setting<Duration>,
     /// Base address of IMS, which issues access tokens; `/ims/token/v3` is added
@@ -63,6 +63,9 @@ pub(super) struct FlowOptions {
     api_key_file: Option<PathBuf>,
 }
 
+/// Deadline of one call to IMS, which answers in less than a second. While it is awaited, a delivery is held.
+pub(super) const IMS_TIMEOUT: Duration = Duration::from_secs(15);
+
 impl FlowOptions {
     /// The settings, or `None` with every fault noted.
     pub(super) fn validate(self, invalid: &mut Invalid) -> Option<(FlowSettings, Credentials)> {
@@ -75,6 +78,8 @@ impl FlowOptions {
             self.flow_connect_timeout,
             10 * MILLISECOND..=MINUTE,
         );
+        // The deadline of the call must not end the connecting: what was never sent would look as if it had been.
+        let connect_timeout = connect_timeout.zip(timeout).map(|(connect, call)| connect.min(call * 9 / 10));
         let access_token = Given::read(
             ["ACCESS_TOKEN", "ACCESS_TOKEN_FILE"],
             self.access_token,
@@ -106,8 +111,8 @@ impl FlowOptions {
                         client_id,
                         client_secret: client_secret?.0,
                         scopes: self.ims_scopes,
-                        timeout: timeout?,
-                        connect_timeout: connect_timeout?,
+                        timeout: timeout?.min(IMS_TIMEOUT),
+                        connect_timeout: connect_timeout?.min(IMS_TIMEOUT),
                     }))
                 })()
             }

@@ -38,6 +38,11 @@ impl RetryOptions {
             invalid.take_duration("RETRY_AFTER_MAX", self.retry_after_max, Duration::ZERO..=LONGEST_JOB);
         let deadline =
             invalid.take_duration("RETRY_DEADLINE", self.retry_deadline, Duration::ZERO..=LONGEST_JOB);
+        if let (Some(base), Some(max)) = (base_delay, max_delay)
+            && base > max
+        {
+            invalid.add("RETRY_BASE", "longer than RETRY_MAX");
+        }
         Some(Policy {
             max_attempts: max_attempts?,
             base_delay: base_delay?,

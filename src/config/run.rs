@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::broker::BrokerOptions;
-use super::flow::FlowOptions;
+use super::flow::{FlowOptions, IMS_TIMEOUT};
 use super::log::{LogOptions, LogSettings};
 use super::retry::RetryOptions;
 use super::setting::Invalid;
@@ -68,6 +68,8 @@ impl RunOptions {
             let (endpoint, queues) = broker?;
             let (mut flow, credentials) = flow?;
             let work = work?;
+            let policy = policy?;
+            check_job_time(&policy, &flow, &mut invalid);
             flow.max_idle = usize::from(work.concurrency);
             let session = SessionSettings {
                 endpoint,
@@ -83,7 +85,7 @@ impl RunOptions {
                 limits: work.limits,
                 flow,
                 credentials,
-                policy: policy?,
+                policy,
                 admin_addr: work.admin_addr,
                 drain_grace: work.drain_grace,
                 broker_give_up: work.broker_give_up,
@@ -93,5 +95,17 @@ impl RunOptions {
             (Some(config), Some(log)) if invalid.0.is_empty() => Ok((config, log)),
             _ => Err(invalid),
         }
+    }
+}
+
+/// RabbitMQ takes a delivery back after 30 minutes (`consumer_timeout`), and everything in hand with it. After its last
+/// attempt was begun a job can still take two calls to Flow Service and four to IMS, each up to its deadline.
+fn check_job_time(policy: &Policy, flow: &FlowSettings, invalid: &mut Invalid) {
+    const LONGEST: Duration = Duration::from_secs(25 * 60);
+    if policy.deadline + 2 * flow.timeout + 4 * IMS_TIMEOUT > LONGEST {
+        invalid.add(
+            "RETRY_DEADLINE",
+            "together with twice FLOW_TIMEOUT more than 24 minutes; RabbitMQ takes a job back after 30",
+        );
     }
 }

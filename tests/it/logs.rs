@@ -6,8 +6,8 @@ use lapin::BasicProperties;
 use serde_json::{Value, json};
 
 use crate::support::broker::Message;
-use crate::support::eventually::eventually;
 use crate::support::corner::{Corner, job};
+use crate::support::eventually::eventually;
 use crate::support::worker::WorkerProcess;
 
 const PATIENCE: Duration = Duration::from_secs(30);

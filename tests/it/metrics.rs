@@ -10,9 +10,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::support::corner::{Corner, job};
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
-use crate::support::corner::{Corner, job};
 use crate::support::worker::WorkerProcess;
 
 mod page;

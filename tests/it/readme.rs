@@ -93,6 +93,19 @@ fn the_readme_names_every_exit_code() {
     assert_in_readme("exits", &exits());
 }
 
+/// The examples of the README are the files that `make examples` tries.
+fn example(language: &str, path: &str) -> String {
+    let source =
+        fs::read_to_string(format!("{}/deploy/examples/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    format!("```{language}\n{source}```\n")
+}
+
+#[test]
+fn the_readme_shows_the_examples_that_are_tried() {
+    assert_in_readme("python", &example("python", "python/send_job.py"));
+    assert_in_readme("node", &example("js", "node/send-job.mjs"));
+}
+
 #[test]
 fn a_cell_cannot_break_its_table() {
     assert_eq!(cell("a | b\nc"), "a \\| b c");

@@ -54,7 +54,7 @@ fn job() -> Value {
 
 /// Whether the worker would take it. What a job leaves out, the configuration or the message has.
 fn parse(job: &Value) -> Result<(), String> {
-    let envelope = Envelope { message_id: Some("m-1".to_owned()), ..Envelope::default() };
+    let envelope = Envelope { message_id: Some("m-1".to_owned()) };
     let defaults = Defaults {
         ims_org_id: ImsOrgId::parse("1234@AdobeOrg").ok(),
         sandbox_name: SandboxName::parse("dev").ok(),

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::support::broker::{Broker, Message};
 use crate::support::command::run;
-use crate::support::eventually::eventually;
 use crate::support::corner::Corner;
+use crate::support::eventually::eventually;
 use crate::support::simulator::Sim;
 use crate::support::worker::WorkerProcess;
 
