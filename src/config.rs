@@ -10,6 +10,7 @@ mod log;
 mod retry;
 mod run;
 mod setting;
+mod stack;
 mod work;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use broker::BrokerOptions;
 pub use log::{LogOptions, LogSettings};
 pub use run::{RunConfig, RunOptions};
 pub use setting::{Bytes, HttpUrl, Invalid, QueueName, Setting, Value};
+pub use stack::ensure_stack;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

@@ -11,6 +11,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return explain(&error).into(),
     };
+    if let Command::Run(_) = cli.command
+        && let Err(error) = config::ensure_stack()
+    {
+        return cli::complain(&error, Exit::Software).into();
+    }
     match cli.command {
         Command::Schema(options) => cli::schema::run(&options).into(),
         Command::Run(options) => match options.validate() {

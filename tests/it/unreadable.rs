@@ -2,29 +2,19 @@
 
 use serde_json::json;
 
-use crate::support::broker::Broker;
+use crate::support::broker::{Broker, Message};
 use crate::support::scene::{Scene, job};
 
 /// The worker never sees such a message: its arrival breaks the connection. It must not take its neighbours along, and the
 /// broker must park it in the end.
 #[tokio::test]
 async fn a_message_that_is_not_utf8_hurts_only_itself() {
-    let broker = Broker::shared().await;
-    if !broker.is_ours() {
+    if !Broker::shared().await.is_ours() {
         return; // it takes the broker's own shell to publish such a message
     }
     let scene = Scene::start(&[("CONCURRENCY", "4")]).await;
     scene.submit(&job("before")).await;
-    // The only property that is wrong; the lists are what `rabbit_basic:publish` takes in RabbitMQ 3.
-    let published = broker
-        .eval(&format!(
-            "rabbit_basic:publish(rabbit_misc:r(<<\"{}\">>, exchange, <<>>), <<\"{}\">>, \
-             [{{correlation_id, <<255,254>>}}, {{delivery_mode, 2}}], <<\"{{}}\">>).",
-            scene.vhost.name(),
-            scene.jobs_queue()
-        ))
-        .await;
-    assert!(published.contains("ok"), "{published}");
+    publish_with(&scene, "{correlation_id, <<255,254>>}").await;
     scene.submit_all((1..=20).map(|n| job(&format!("after-{n}")))).await;
 
     let mut answered: Vec<String> = Vec::new();
@@ -38,4 +28,41 @@ async fn a_message_that_is_not_utf8_hurts_only_itself() {
     }
     scene.settled().await;
     assert_eq!(scene.vhost.depth(&scene.dead_queue()).await, 1, "the broker has parked the message");
+}
+
+/// The client's parser calls itself for each level, on a thread whose stack is not ours to size.
+#[tokio::test]
+async fn deeply_nested_headers_do_not_end_the_process() {
+    if !Broker::shared().await.is_ours() {
+        return;
+    }
+    let scene = Scene::start(&[]).await;
+    let nested = "lists:foldl(fun(_, T) -> [{<<\"a\">>, table, T}] end, [], lists:seq(1, 16000))";
+    publish_with(&scene, &format!("{{message_id, <<\"nested\">>}}, {{headers, {nested}}}")).await;
+    scene.submit(&job("after")).await;
+    let replies = scene.replies(2).await;
+    let code = |id: &str| {
+        let reply = replies.iter().map(Message::json).find(|reply| reply["jobId"] == id).expect("a reply");
+        (reply["status"].clone(), reply["error"]["code"].clone())
+    };
+    assert_eq!(code("nested"), (json!("failed"), json!("invalid_job")));
+    assert_eq!(code("after"), (json!("created"), json!(null)));
+    scene.settled().await;
+    assert_eq!(scene.count("amqp_session_failures_total").await, 0);
+}
+
+/// Publishes `{}` with properties that no proper client would send, from the broker's own shell; they are written as
+/// `rabbit_basic:publish` takes them in RabbitMQ 3.
+async fn publish_with(scene: &Scene, properties: &str) {
+    let published = scene
+        .vhost
+        .broker()
+        .eval(&format!(
+            "rabbit_basic:publish(rabbit_misc:r(<<\"{}\">>, exchange, <<>>), <<\"{}\">>, \
+             [{properties}, {{delivery_mode, 2}}], <<\"{{}}\">>).",
+            scene.vhost.name(),
+            scene.jobs_queue()
+        ))
+        .await;
+    assert!(published.contains("ok"), "{published}");
 }
