@@ -48,7 +48,8 @@ pub fn complain(error: &(dyn std::error::Error + 'static), exit: Exit) -> Exit {
 pub enum Exit {
     /// All done.
     Ok,
-    /// `run`: the grace period ended before all jobs were done. `submit`: not every job was created.
+    /// `run`: stopped before all jobs were done, because the grace period ended or the broker was away. `submit`: not
+    /// every job was created.
     Incomplete,
     /// The configuration or the command line is invalid (`EX_USAGE`).
     Usage,
@@ -99,7 +100,7 @@ impl Exit {
                 "All done; for `run`: stopped by a signal, and every job it had taken was finished or handed back"
             }
             Self::Incomplete => {
-                "`run`: the grace period ended before all jobs were done. `submit`: not every job was created"
+                "`run`: stopped before all jobs were done, because the grace period ended or the broker was away; they are delivered again. `submit`: not every job was created"
             }
             Self::Usage => {
                 "The configuration or the command line is invalid; standard error names every fault"

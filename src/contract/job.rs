@@ -15,7 +15,8 @@ const SOME_TEXT: &str = r"\S";
 /// A job as it stands in the message body. `connection` is the body of Flow Service's `POST /connections`.
 ///
 /// Unknown fields are refused here and in `connection`, so that a typo in `sandboxName` cannot create a connection
-/// somewhere else; a field given twice is refused wherever it stands; `null` counts as absent.
+/// somewhere else; a field given twice is refused wherever it stands; `null` counts as absent, but not for
+/// `imsOrgId` and `sandboxName`.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields, title = "Job")]
 pub(super) struct JobDocument {
@@ -26,8 +27,10 @@ pub(super) struct JobDocument {
     /// The id of the job. If absent, the AMQP `message_id` serves, and must then keep the same rules.
     pub(super) job_id: Option<JobId>,
     /// The organisation to create the connection in. If absent, the worker's `IMS_ORG_ID`.
+    #[schemars(transform = not_null)]
     pub(super) ims_org_id: Option<ImsOrgId>,
     /// The sandbox to create the connection in. If absent, the worker's `SANDBOX_NAME`; never `prod` by default.
+    #[schemars(transform = not_null)]
     pub(super) sandbox_name: Option<SandboxName>,
     /// The source by name, such as `hubspot`: stands in place of `connection.connectionSpec`, and of
     /// `connection.auth.specName` where the source has one kind of authentication. If both are given they must agree.
@@ -39,6 +42,11 @@ pub(super) struct JobDocument {
     /// After this instant (RFC 3339, with an offset or `Z`) the job is not worth doing and is answered `expired`.
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(super) expires_at: Option<Timestamp>,
+}
+
+/// May be left out, and must not be null.
+fn not_null(schema: &mut schemars::Schema) {
+    schema.insert("type".to_owned(), "string".into());
 }
 
 /// The connection to create.

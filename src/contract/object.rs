@@ -112,6 +112,15 @@ impl<'a> Object<'a> {
         (kind(raw) != "null").then_some(*raw)
     }
 
+    /// Refuses a member that is null. For one that decides where a connection goes: a sender that means nothing by it
+    /// leaves it out, and null is what a template writes that has lost its value.
+    pub(super) fn refuse_null(&self, key: &str, problems: &mut Problems) {
+        if self.members.iter().any(|(name, raw)| name == key && kind(raw) == "null") {
+            problems
+                .add(self.path_of(key), "null, expected a name, or no such field for the worker's default");
+        }
+    }
+
     /// A member that must be there.
     pub(super) fn required(&self, key: &str, problems: &mut Problems) -> Option<&'a RawValue> {
         let raw = self.get(key);

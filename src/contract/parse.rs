@@ -105,6 +105,8 @@ fn json_text<'a>(body: &'a [u8], limits: Limits, problems: &mut Problems) -> Opt
 /// Reads what is there; what is missing or wrong is noted and left out.
 fn read_document(object: &Object<'_>, problems: &mut Problems) -> JobDocument {
     object.refuse_others(JOB_FIELDS, problems);
+    object.refuse_null("imsOrgId", problems);
+    object.refuse_null("sandboxName", problems);
     JobDocument {
         schema_version: read_schema_version(object, problems),
         job_id: object.parsed("jobId", problems, JobId::parse),

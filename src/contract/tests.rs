@@ -161,6 +161,13 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
+fn where_a_connection_goes_is_never_null() {
+    let expected = "expected a name, or no such field for the worker's default";
+    assert_eq!(refusal(|job| job["sandboxName"] = json!(null)), format!("sandboxName: null, {expected}"));
+    assert_eq!(refusal(|job| job["imsOrgId"] = json!(null)), format!("imsOrgId: null, {expected}"));
+}
+
+#[test]
 fn never_prod_by_default() {
     let refused =
         parse(tutorial_job().to_string().as_bytes(), &Envelope::default(), &Defaults::default(), LIMITS)

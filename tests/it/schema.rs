@@ -78,9 +78,11 @@ fn changes() -> Vec<(&'static str, Option<Value>, bool)> {
         false,
         &[json!(""), json!("a b"), json!("ä"), json!("a\n"), json!(longer), json!(7), json!(["a"])],
     );
-    case("/imsOrgId", true, &[json!("A.b_c@d-e"), json!(null)]);
+    case("/imsOrgId", true, &[json!("A.b_c@d-e")]);
+    case("/imsOrgId", false, &[json!(null)]);
     case("/imsOrgId", false, &[json!(""), json!("a b"), json!("a\r\nb"), json!(longer), json!({})]);
-    case("/sandboxName", true, &[json!("a.b_c-1"), json!(null)]);
+    case("/sandboxName", true, &[json!("a.b_c-1")]);
+    case("/sandboxName", false, &[json!(null)]);
     case(
         "/sandboxName",
         false,

@@ -6,7 +6,7 @@ import amqp from "amqplib";
 const job = {
   jobId: randomUUID(),
   imsOrgId: "1234@AdobeOrg",
-  sandboxName: "prod",
+  sandboxName: "dev",
   source: "hubspot",
   connection: {
     name: "connection for HubSpot",

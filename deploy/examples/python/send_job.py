@@ -9,7 +9,7 @@ import pika
 job = {
     "jobId": str(uuid.uuid4()),
     "imsOrgId": "1234@AdobeOrg",
-    "sandboxName": "prod",
+    "sandboxName": "dev",
     "source": "hubspot",
     "connection": {
         "name": "connection for HubSpot",
