@@ -175,7 +175,7 @@ struct History {
     pauses: ExponentialBackoff,
     opened_once: bool,
     last_good: Instant,
-    /// Sessions in a row that a message ended by its mere arrival.
+    /// Sessions in a row that a single message ended, most likely one that the AMQP client cannot read.
     unreadable: u32,
 }
 
@@ -186,7 +186,7 @@ impl History {
 
     fn lost(&mut self, failure: &broker::Error, lived: Duration) {
         self.unreadable = match failure {
-            broker::Error::Unreadable { .. } => self.unreadable.saturating_add(1),
+            broker::Error::Unreadable { .. } | broker::Error::TaskFailed => self.unreadable.saturating_add(1),
             _ => 0,
         };
         if lived >= SETTLED_SESSION {

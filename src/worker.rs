@@ -155,7 +155,7 @@ impl<F: FlowApi> Worker<F> {
                 Ok(Err(Unsettled(error))) => error,
                 Err(_payload) => {
                     worker.metrics.jobs.panicked();
-                    broker::Error::Closed { role: "consume" }
+                    broker::Error::TaskFailed
                 }
             };
             worker.unsettled.fetch_add(1, Ordering::Relaxed);

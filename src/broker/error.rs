@@ -60,6 +60,9 @@ pub enum Error {
         /// The queue.
         queue: String,
     },
+    /// A task that held a delivery failed; only the end of the session gives such a delivery back.
+    #[error("a job's task failed and left its delivery unsettled")]
+    TaskFailed,
     /// A connection was closed while nothing was going on.
     #[error("the {role} connection was closed")]
     Closed {
@@ -100,7 +103,9 @@ fn remedy(code: u16, step: &str) -> &'static str {
         (ACCESS_REFUSED, super::connection::CONNECT) => "; check user and password in AMQP_URL",
         (ACCESS_REFUSED, _) => "; the user lacks permission for this",
         (NOT_FOUND, _) => "; create it, or start with TOPOLOGY=create",
-        (PRECONDITION_FAILED, _) => "; it exists with other arguments: delete it or use it as it is",
+        (PRECONDITION_FAILED, super::topology::CREATE) => {
+            "; it exists with other arguments: delete it or use it as it is"
+        }
         (NOT_ALLOWED, _) => "; check the virtual host in AMQP_URL and the user's permissions for it",
         _ => "",
     }
@@ -136,6 +141,7 @@ impl Error {
             | Self::Lost { .. }
             | Self::Unreadable { .. }
             | Self::Cancelled { .. }
+            | Self::TaskFailed
             | Self::Closed { .. } => false,
         }
     }

@@ -12,6 +12,9 @@ use lapin::{Connection, ErrorKind};
 use super::Error;
 use super::connection::step;
 
+/// The step in which a queue's arguments can be refused.
+pub(super) const CREATE: &str = "create a queue";
+
 /// After so many deliveries that ended badly the broker itself dead-letters a message (quorum queues only).
 ///
 /// The worker decides about every message it can read. This is for one that the AMQP client cannot read and that
@@ -135,7 +138,7 @@ async fn declare(
 ) -> Result<(), Error> {
     let channel = step(timeout, "open a channel", connection.create_channel()).await?;
     let options = QueueDeclareOptions::durable();
-    step(timeout, "create a queue", channel.queue_declare(name.into(), options, arguments)).await?;
+    step(timeout, CREATE, channel.queue_declare(name.into(), options, arguments)).await?;
     step(timeout, "close a channel", channel.close(200, "OK".into())).await
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// How often and how long one delivery of a job is tried.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// Calls at the most, the first included.
     pub max_attempts: u32,
@@ -71,7 +71,7 @@ impl Attempts {
             .with_factor(2.0)
             .without_max_times()
             .build();
-        Self { policy: policy.clone(), ceilings, random, made: 0 }
+        Self { policy: *policy, ceilings, random, made: 0 }
     }
 
     /// A call is about to be made.
