@@ -6,8 +6,10 @@ use connection_worker::simulator::Options;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
+use crate::support::corner::job;
 use crate::support::eventually::eventually;
-use crate::support::scene::{PATIENCE, Scene, job};
+use crate::support::scene::Scene;
 
 /// Three calls for a job at the most, and no long pauses.
 const QUICK: [(&str, &str); 2] = [("RETRY_ATTEMPTS", "3"), ("RETRY_BASE", "1ms")];

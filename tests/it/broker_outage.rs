@@ -5,9 +5,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::net::TcpListener;
 
+use crate::support::PATIENCE;
 use crate::support::broker::Broker;
 use crate::support::eventually::eventually;
-use crate::support::rig::{CONSUME, JOBS, PATIENCE, PUBLISH, REPLIES, Replies, Rig};
+use crate::support::rig::{CONSUME, PUBLISH, Replies, Rig};
 use crate::support::worker::WorkerProcess;
 
 /// Long enough for jobs to be under way when something is done to them.
@@ -38,18 +39,17 @@ impl Load {
     }
 
     async fn on(rig: Rig) -> Self {
-        let mut worker = rig.worker(&[CONCURRENCY, HEARTBEAT]);
-        worker.wait_ready().await;
+        let worker = rig.worker(&[CONCURRENCY, HEARTBEAT]).await;
         Self { rig, worker, submitted: 0, replies: Replies::default() }
     }
 
     /// Submits jobs and returns when some are done and some are under way.
     async fn begin(&mut self) {
         let before = self.rig.created().await;
-        self.rig.submit(self.submitted..self.submitted + LOAD).await;
+        self.rig.load(self.submitted..self.submitted + LOAD).await;
         self.submitted += LOAD;
         self.rig.wait_created(before + 30).await;
-        assert_ne!(self.rig.vhost.counts(JOBS).await.unacked, 0, "jobs are under way");
+        assert_ne!(self.rig.vhost.counts(&self.rig.jobs_queue()).await.unacked, 0, "jobs are under way");
     }
 
     /// The outage that was begun is noticed, and over after `end`; every job is answered by the same process.
@@ -63,9 +63,13 @@ impl Load {
     async fn recovers(&mut self) {
         self.worker.wait_ready().await;
         self.rig.wait_answered(0..self.submitted, &mut self.replies).await;
-        self.rig.vhost.settled(JOBS, PATIENCE).await;
+        self.rig.settled().await;
         self.replies.assert_all_created();
-        assert_eq!(self.rig.vhost.consumers(JOBS).await, 1, "nothing is left of lost sessions");
+        assert_eq!(
+            self.rig.vhost.consumers(&self.rig.jobs_queue()).await,
+            1,
+            "nothing is left of lost sessions"
+        );
     }
 
     async fn failures(&self) -> u64 {
@@ -92,7 +96,7 @@ async fn no_job_is_lost() {
         load.begin().await;
         load.worker.signal(Signal::SIGKILL);
         load.worker.wait(PATIENCE).await;
-        load.worker = load.rig.worker(&[CONCURRENCY, HEARTBEAT]);
+        load.worker = load.rig.start_worker(&[CONCURRENCY, HEARTBEAT]);
     }
     load.recovers().await;
 }
@@ -151,12 +155,12 @@ async fn a_deleted_job_queue_is_created_again() {
     load.begin().await;
     let failures = load.failures().await;
     let created = load.rig.created().await;
-    load.rig.vhost.delete_queue(JOBS).await;
+    load.rig.vhost.delete_queue(&load.rig.jobs_queue()).await;
     load.worker.wait_log("cancelled the consumer", PATIENCE).await;
     load.worker.wait_count(FAILURES, failures + 1, PATIENCE).await;
     load.worker.wait_ready().await;
     eventually("jobs under way are answered", PATIENCE, async || {
-        load.replies.add(load.rig.vhost.drain(REPLIES).await);
+        load.replies.add(load.rig.vhost.drain(&load.rig.reply_queue()).await);
         let answered = u64::try_from(load.replies.0.len()).unwrap();
         if answered >= created { Ok(()) } else { Err(answered) }
     })
@@ -164,9 +168,9 @@ async fn a_deleted_job_queue_is_created_again() {
 
     // The queue that the worker made is one that dead-letters, as ever.
     let next = load.submitted..load.submitted + 10;
-    load.rig.submit(next.clone()).await;
+    load.rig.load(next.clone()).await;
     load.rig.wait_answered(next, &mut load.replies).await;
-    load.rig.vhost.settled(JOBS, PATIENCE).await;
+    load.rig.settled().await;
     load.replies.assert_all_created();
 }
 
@@ -181,7 +185,7 @@ async fn no_job_is_lost_when_the_broker_restarts() {
     broker.ctl(&["stop_app"]).await;
     load.worker.wait_unready().await;
     broker.ctl(&["start_app"]).await;
-    load.rig.vhost = load.rig.vhost.reconnect().await;
+    load.rig.corner.vhost = load.rig.corner.vhost.reconnect().await;
     load.recovers().await;
     assert_ne!(load.failures().await, 0);
 }
@@ -196,18 +200,17 @@ async fn a_broker_that_takes_nothing_is_waited_for() {
     let broker = Broker::start().await;
     let rig = Rig::on(&broker, Duration::ZERO).await;
     rig.declare_queues().await;
-    rig.submit(0..3).await;
+    rig.load(0..3).await;
     broker.eval("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).").await;
-    let mut worker = rig.worker(&[("AMQP_TIMEOUT", "1s")]);
-    worker.wait_ready().await;
+    let worker = rig.worker(&[("AMQP_TIMEOUT", "1s")]).await;
     worker.wait_count(r#"connection_worker_amqp_connection_blocked{role="publish"}"#, 1, PATIENCE).await;
     eventually("all jobs are created", PATIENCE, async || rig.created().await == 3).await;
-    assert_eq!(rig.vhost.depth(REPLIES).await, 0);
+    assert_eq!(rig.vhost.depth(&rig.reply_queue()).await, 0);
 
     broker.eval("rabbit_alarm:clear_alarm({resource_limit, memory, node()}).").await;
     let mut replies = Replies::default();
     rig.wait_answered(0..3, &mut replies).await;
-    rig.vhost.settled(JOBS, PATIENCE).await;
+    rig.settled().await;
     replies.assert_all_created();
     assert_eq!(worker.count(FAILURES).await, 0);
     assert_eq!(rig.created().await, 3);
@@ -218,7 +221,7 @@ async fn a_broker_that_takes_nothing_is_waited_for() {
 async fn a_broker_that_is_never_there_is_given_up() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     rig.proxy.cut();
-    let mut worker = rig.worker(&[("BROKER_GIVE_UP", "5s")]);
+    let mut worker = rig.start_worker(&[("BROKER_GIVE_UP", "5s")]);
     worker.wait_unready().await;
     assert_eq!(worker.wait(PATIENCE).await.code(), Some(69), "unavailable");
     let log = worker.logs();
@@ -234,7 +237,8 @@ async fn a_broker_that_never_speaks_is_not_waited_for() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = rig.vhost.amqp_url_at(silent.local_addr().unwrap());
-    let mut worker = rig.worker(&[("AMQP_URL", &url), ("AMQP_TIMEOUT", "300ms"), ("BROKER_GIVE_UP", "5s")]);
+    let mut worker =
+        rig.start_worker(&[("AMQP_URL", &url), ("AMQP_TIMEOUT", "300ms"), ("BROKER_GIVE_UP", "5s")]);
     worker.wait_log("could not connect to the broker: no answer within 300ms", PATIENCE).await;
     worker.wait_unready().await;
     assert_eq!(worker.wait(PATIENCE).await.code(), Some(69), "unavailable");

@@ -8,8 +8,9 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::broker::{Broker, Message};
-use crate::support::scene::{CLIENT_ID, ORG, PATIENCE, SANDBOX, Scene, job};
+use crate::support::broker::Message;
+use crate::support::corner::{CLIENT_ID, Corner, ORG, SANDBOX, job};
+use crate::support::scene::Scene;
 use crate::support::simulator::Sim;
 
 /// The body of `POST /connections` in Adobe's tutorial for HubSpot.
@@ -230,19 +231,17 @@ async fn every_source_of_the_catalogue_is_created_by_its_name() {
 
 #[tokio::test]
 async fn existing_queues_are_used_as_they_are() {
-    let sim = Sim::start(Options::default()).await;
-    let vhost = Broker::shared().await.vhost().await;
+    let corner = Corner::new().await;
     // The worker would create quorum queues that dead-letter.
-    for queue in ["connections.jobs", "connections.replies", "connections.jobs.dead"] {
-        vhost.declare_classic(&vhost.queue(queue)).await;
+    for queue in [corner.jobs_queue(), corner.reply_queue(), corner.dead_queue()] {
+        corner.vhost.declare_classic(&queue).await;
     }
     // What was in the queue before the worker came is done as well.
-    let queue = vhost.queue("connections.jobs");
-    vhost.publish(&queue, BasicProperties::default(), job("early").to_string().as_bytes()).await;
-    let scene = Scene::on(vhost, sim, &[]).await;
+    corner.submit(&job("early")).await;
+    let scene = Scene::on(corner, &[]).await;
     scene.submit(&job("late")).await;
     let mut done: Vec<_> = scene.replies(2).await.iter().map(|reply| reply.json()["jobId"].clone()).collect();
     done.sort_by_key(ToString::to_string);
     assert_eq!(done, ["early", "late"]);
-    scene.vhost.settled(&queue, PATIENCE).await;
+    scene.settled().await;
 }

@@ -8,11 +8,10 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, ErrorKind};
 use serde_json::json;
 
+use crate::support::PATIENCE;
 use crate::support::broker::{self, Broker, Counts, Vhost};
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A virtual host on a node of our own, or nothing if the tests run against a foreign broker: there, the tests that
 /// need more than queues have nothing to say.

@@ -1,16 +1,13 @@
 //! The log from the operator's side: one line for each finished job, and every line of a job says which job it is.
 
-use std::time::Duration;
-
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
 use crate::support::broker::Message;
-use crate::support::corner::{Corner, job};
+use crate::support::corner::{Corner, SOON, job_named};
 use crate::support::eventually::eventually;
 use crate::support::worker::WorkerProcess;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Every line of the log, which must be JSON.
 fn lines(worker: &WorkerProcess) -> Vec<Value> {
@@ -33,20 +30,20 @@ fn of_job<'a>(lines: &'a [Value], id: &str) -> Vec<&'a Value> {
 
 #[tokio::test]
 async fn every_finished_job_has_one_line_that_says_what_came_of_it() {
-    let scene = Corner::new().await;
-    let worker = scene.worker(&[]).await;
-    scene
+    let corner = Corner::new().await;
+    let worker = corner.worker(&[]).await;
+    corner
         .sim
         .fault(json!({ "name": "bad", "fault": { "kind": "status", "status": 400, "code": "1100-400" } }))
         .await;
-    scene.send(&job("good-1", "good")).await;
-    scene.send(&job("bad-1", "bad")).await;
-    scene.send(&json!({ "jobId": "invalid-1" })).await;
-    scene.vhost.publish(&scene.jobs(), BasicProperties::default(), b"not a job").await;
+    corner.submit(&job_named("good-1", "good")).await;
+    corner.submit(&job_named("bad-1", "bad")).await;
+    corner.submit(&json!({ "jobId": "invalid-1" })).await;
+    corner.submit_raw(BasicProperties::default(), b"not a job").await;
 
     let done = lines_that_say(&worker, "job done", 4).await;
     assert_eq!(done.len(), 4, "{done:#?}");
-    let replies = scene.vhost.take(&scene.replies(), 3, PATIENCE).await;
+    let replies = corner.replies(3).await;
     let created = replies.iter().map(Message::json).find(|reply| reply["status"] == "created").unwrap();
 
     let [good] = of_job(&done, "good-1")[..] else { panic!("{done:#?}") };
@@ -69,21 +66,22 @@ async fn every_finished_job_has_one_line_that_says_what_came_of_it() {
         assert!(line["duration_seconds"].as_f64().unwrap() > 0.0, "{line}");
         assert!(line["timestamp"].is_string(), "{line}");
     }
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 #[tokio::test]
 async fn every_line_of_a_job_says_which_job_it_is() {
-    let scene = Corner::new().await;
-    let worker = scene.worker(&[("REPLY_TO_ALLOW", "nowhere.*"), ("RUST_LOG", "trace")]).await;
-    scene
+    let corner = Corner::new().await;
+    let worker =
+        corner.worker(&[("REPLY_TO_ALLOW", "nowhere.*"), ("RUST_LOG", "trace"), SOON[0], SOON[1]]).await;
+    corner
         .sim
         .fault(json!({ "name": "slow", "count": 2, "fault": { "kind": "throttle", "retryAfter": "0" } }))
         .await;
     let send = async |id: &str, name: &str, reply_to: &str| {
         let properties =
             BasicProperties::default().with_reply_to(reply_to.into()).with_message_id("m-1".into());
-        scene.vhost.publish(&scene.jobs(), properties, job(id, name).to_string().as_bytes()).await;
+        corner.submit_raw(properties, job_named(id, name).to_string().as_bytes()).await;
     };
     // The first job fetches the token, and says so.
     send("first", "good", "nowhere.first").await;
@@ -95,7 +93,7 @@ async fn every_line_of_a_job_says_which_job_it_is() {
     let said = |id: &str| -> Vec<String> {
         of_job(&lines(&worker), id).iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect()
     };
-    let undeliverable = format!("the reply cannot be delivered, it goes to {}.undeliverable", scene.jobs());
+    let undeliverable = format!("the reply cannot be delivered, it goes to {}", corner.undeliverable_queue());
     let retry = "the call failed and will be tried again";
     assert_eq!(said("retried"), [retry, retry, &undeliverable, "job done"]);
     let overruled = "the job's reply_to is not allowed, the reply goes to the reply queue";
@@ -114,24 +112,24 @@ async fn every_line_of_a_job_says_which_job_it_is() {
         assert_eq!((&line["failure"], &line["http_status"]), (&json!("throttled"), &json!(429)));
         assert!(line["delay_seconds"].is_number(), "{line}");
     }
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 #[tokio::test]
 async fn logs_are_json_where_nobody_looks() {
-    let scene = Corner::new().await;
-    let worker = scene.worker(&[("LOG_FORMAT", "")]).await;
+    let corner = Corner::new().await;
+    let worker = corner.worker(&[("LOG_FORMAT", "")]).await;
     assert!(!lines(&worker).is_empty());
     assert_eq!(worker.stdout(), "", "logs go to standard error");
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 #[tokio::test]
 async fn text_logs_are_for_people() {
-    let scene = Corner::new().await;
-    let worker = scene.start_worker(&[("LOG_FORMAT", "text")]);
+    let corner = Corner::new().await;
+    let worker = corner.start_worker(&[("LOG_FORMAT", "text")]);
     eventually("the worker takes jobs", PATIENCE, async || worker.stderr().contains("consuming")).await;
-    scene.send(&job("text-1", "text")).await;
+    corner.submit(&job_named("text-1", "text")).await;
     let done = eventually("a line about the job", PATIENCE, async || {
         worker.stderr().lines().find(|line| line.contains("job done")).map(str::to_owned)
     })
@@ -143,32 +141,32 @@ async fn text_logs_are_for_people() {
         assert!(done.contains(part), "no {part} in {done}");
     }
     assert!(!done.contains('\u{1b}'), "no colours where there is no terminal: {done:?}");
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 #[tokio::test]
 async fn the_filter_chooses_what_is_logged() {
-    let scene = Corner::new().await;
+    let corner = Corner::new().await;
     let filter = "error,connection_worker::app=info,connection_worker::worker::job=warn";
-    let worker = scene.worker(&[("RUST_LOG", filter)]).await;
-    scene.send(&job("quiet-1", "quiet")).await;
-    scene.vhost.take(&scene.replies(), 1, PATIENCE).await;
-    scene.vhost.publish(&scene.jobs(), BasicProperties::default(), b"not a job").await;
+    let worker = corner.worker(&[("RUST_LOG", filter)]).await;
+    corner.submit(&job_named("quiet-1", "quiet")).await;
+    corner.replies(1).await;
+    corner.submit_raw(BasicProperties::default(), b"not a job").await;
     let done = lines_that_say(&worker, "job done", 1).await;
     assert_eq!(done.len(), 1, "only the warning is asked for: {done:#?}");
     assert_eq!(done[0]["outcome"], "parked");
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 #[tokio::test]
 async fn libraries_stay_quiet_whatever_the_filter_says() {
-    let scene = Corner::new().await;
-    let worker = scene.worker(&[("RUST_LOG", "trace,lapin=trace,hyper=trace,reqwest=trace")]).await;
-    scene.send(&job("loud-1", "loud")).await;
+    let corner = Corner::new().await;
+    let worker = corner.worker(&[("RUST_LOG", "trace,lapin=trace,hyper=trace,reqwest=trace")]).await;
+    corner.submit(&job_named("loud-1", "loud")).await;
     lines_that_say(&worker, "job done", 1).await;
     for line in lines(&worker) {
         let level = line["level"].as_str().unwrap();
         assert!(["INFO", "WARN", "ERROR"].contains(&level), "{line}");
     }
-    scene.end(worker).await;
+    corner.end(worker).await;
 }

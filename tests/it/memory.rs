@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
+use crate::support::PATIENCE;
 use crate::support::broker::Counts;
+use crate::support::corner::job;
 use crate::support::eventually::eventually;
-use crate::support::scene::{PATIENCE, Scene, job};
+use crate::support::scene::Scene;
 
 #[tokio::test]
 async fn memory_is_bounded() {

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::corner::{Corner, job};
+use crate::support::PATIENCE;
+use crate::support::corner::{Corner, SOON, job_named};
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::worker::WorkerProcess;
@@ -18,8 +18,6 @@ use crate::support::worker::WorkerProcess;
 mod page;
 
 use page::Page;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is not zero in a worker that has done nothing: it exists, and it has failed to reach its broker.
 const NOT_ZERO: [&str; 3] =
@@ -75,11 +73,11 @@ async fn there_is_nothing_else_on_the_admin_port() {
 
 #[tokio::test]
 async fn without_a_broker_the_worker_is_alive_and_not_ready() {
-    let scene = Corner::new().await;
-    let proxy = Proxy::start(scene.vhost.broker().addr().await).await.unwrap();
-    let url = scene.vhost.amqp_url_at(proxy.addr());
+    let corner = Corner::new().await;
+    let proxy = Proxy::start(corner.vhost.broker().addr().await).await.unwrap();
+    let url = corner.vhost.amqp_url_at(proxy.addr());
     proxy.cut();
-    let mut worker = scene.start_worker(&[("AMQP_URL", &url)]);
+    let mut worker = corner.start_worker(&[("AMQP_URL", &url)]);
     worker.admin_addr().await;
     assert_health(&worker, false).await;
 
@@ -97,7 +95,7 @@ async fn without_a_broker_the_worker_is_alive_and_not_ready() {
     proxy.restore();
     worker.wait_ready().await;
     assert_health(&worker, true).await;
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 async fn assert_health(worker: &WorkerProcess, connected: bool) {
@@ -152,10 +150,10 @@ const COUNTED: [(&str, f64); 34] = [
 
 #[tokio::test]
 async fn the_counters_tell_what_happened() {
-    let scene = Corner::new().await;
-    let worker = scene.worker(&[]).await;
+    let corner = Corner::new().await;
+    let worker = corner.worker(&SOON).await;
     let before = Page::read(&worker.metrics().await);
-    scene
+    corner
         .sim
         .fault(json!([
             { "name": "kiwi refused", "fault": { "kind": "status", "status": 400 } },
@@ -169,11 +167,11 @@ async fn the_counters_tell_what_happened() {
         ("kiwi-4", "kiwi refused"),
         ("kiwi-5", "kiwi throttled"),
     ] {
-        scene.send(&job(id, name)).await;
+        corner.submit(&job_named(id, name)).await;
     }
-    scene.send(&json!({ "jobId": "kiwi-6", "colour": "kiwi" })).await;
-    scene.vhost.take(&scene.replies(), 6, PATIENCE).await;
-    scene.vhost.settled(&scene.jobs(), PATIENCE).await;
+    corner.submit(&json!({ "jobId": "kiwi-6", "colour": "kiwi" })).await;
+    corner.replies(6).await;
+    corner.settled().await;
 
     // A reply is taken, and a job settled, a moment before it is counted.
     let page = eventually("all jobs are counted", PATIENCE, async || {
@@ -209,5 +207,5 @@ async fn the_counters_tell_what_happened() {
     ] {
         assert!(page.samples[&format!("connection_worker_{time}")] > 1.7e9, "{time}");
     }
-    scene.end(worker).await;
+    corner.end(worker).await;
 }

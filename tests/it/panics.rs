@@ -18,7 +18,9 @@ use connection_worker::worker::{ReplyRoutes, SessionEnd, Worker};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::rig::{JOBS, PATIENCE, REPLIES, Replies, Rig, job_id};
+use crate::support::PATIENCE;
+use crate::support::corner::{ORG, SANDBOX};
+use crate::support::rig::{Replies, Rig, job_id};
 
 const CONCURRENCY: u16 = 4;
 
@@ -45,7 +47,7 @@ fn settings(rig: &Rig) -> SessionSettings {
             heartbeat: Duration::from_secs(15),
             timeout: PATIENCE,
         },
-        queues: Queues { jobs: JOBS.to_owned(), replies: REPLIES.to_owned() },
+        queues: Queues { jobs: rig.jobs_queue(), replies: rig.reply_queue() },
         topology: TopologyMode::Create,
         prefetch: CONCURRENCY,
         publish_channels: 4,
@@ -64,8 +66,8 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
     let handler = Handler::new(flow, policy, metrics.jobs.clone());
     let routes = ReplyRoutes::new(queues, &["*".to_owned()]);
     let defaults = Defaults {
-        ims_org_id: Some(ImsOrgId::parse("1234@AdobeOrg").unwrap()),
-        sandbox_name: Some(SandboxName::parse("dev").unwrap()),
+        ims_org_id: Some(ImsOrgId::parse(ORG).unwrap()),
+        sandbox_name: Some(SandboxName::parse(SANDBOX).unwrap()),
     };
     let limits = Limits { max_bytes: 1 << 20 };
     Arc::new(Worker::new(handler, routes, defaults, limits, metrics.clone(), CONCURRENCY))
@@ -76,20 +78,20 @@ async fn a_panic_is_answered_and_hurts_no_other_job() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     let settings = settings(&rig);
     let metrics = Metrics::new().unwrap();
-    let worker = worker(Explosive { name: "connection 5" }, settings.queues.clone(), &metrics);
+    let worker = worker(Explosive { name: "connection job-5" }, settings.queues.clone(), &metrics);
     let session = Session::open(&settings).await.unwrap();
     let stop = CancellationToken::new();
     let running = {
         let stop = stop.clone();
         tokio::spawn(async move { worker.run(session, &stop, PATIENCE).await })
     };
-    rig.submit(0..10).await;
+    rig.load(0..10).await;
     let mut replies = Replies::default();
     rig.wait_answered(0..10, &mut replies).await;
     // More jobs than places: the one that panicked has left its own.
-    rig.submit(10..20).await;
+    rig.load(10..20).await;
     rig.wait_answered(10..20, &mut replies).await;
-    rig.vhost.settled(JOBS, PATIENCE).await;
+    rig.settled().await;
 
     stop.cancel();
     let end = running.await.unwrap();

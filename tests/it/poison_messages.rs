@@ -8,9 +8,11 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable, ShortString};
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
 use crate::support::broker::{Message, connect};
+use crate::support::corner::job;
 use crate::support::eventually::eventually;
-use crate::support::scene::{PATIENCE, Scene, job};
+use crate::support::scene::Scene;
 
 mod kinds;
 

@@ -9,8 +9,10 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
 use tokio::time::timeout;
 
+use crate::support::PATIENCE;
 use crate::support::broker::{Message, Vhost};
-use crate::support::scene::{PATIENCE, Scene, job};
+use crate::support::corner::job;
+use crate::support::scene::Scene;
 
 /// What a requester writes for "to me, directly".
 const DIRECT: &str = "amq.rabbitmq.reply-to";

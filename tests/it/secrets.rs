@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::broker::{Broker, Message};
 use crate::support::command::run;
-use crate::support::corner::Corner;
+use crate::support::corner::{Corner, SOON};
 use crate::support::eventually::eventually;
 use crate::support::simulator::Sim;
 use crate::support::worker::WorkerProcess;
@@ -27,6 +27,7 @@ mod job;
 use canary::{Canary, assert_absent};
 use job::{SecretJob, names, rules};
 
+/// Many of the calls hang, and are tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How the simulator's own access tokens begin.
@@ -36,8 +37,8 @@ const ISSUED_TOKEN: &str = "eyJhbGciOiJub25lIn0";
 const DEAD_HEADERS: [&str; 3] = ["dead-reason", "dead-at", "job-last-error"];
 
 /// A user of the broker with this password, and the worker's URL for it; a foreign broker keeps its own.
-async fn amqp_url(scene: &Corner, user: &str, password: &Canary) -> String {
-    let vhost = &scene.vhost;
+async fn amqp_url(corner: &Corner, user: &str, password: &Canary) -> String {
+    let vhost = &corner.vhost;
     if !vhost.broker().is_ours() {
         return vhost.amqp_url();
     }
@@ -59,10 +60,10 @@ fn shown(message: &Message) -> String {
 }
 
 /// Sends a message with a secret in a header of the sender's own.
-async fn send(scene: &Corner, header: &Canary, properties: BasicProperties, body: &[u8]) {
+async fn send(corner: &Corner, header: &Canary, properties: BasicProperties, body: &[u8]) {
     let mut headers = FieldTable::default();
     headers.insert("authorization".into(), AMQPValue::LongString(header.value.as_str().into()));
-    scene.vhost.publish(&scene.jobs(), properties.with_headers(headers), body).await;
+    corner.submit_raw(properties.with_headers(headers), body).await;
 }
 
 /// Whether a message without properties can be answered: most have a `jobId` that can be read.
@@ -73,27 +74,28 @@ fn names_its_job(body: &[u8]) -> bool {
 }
 
 /// Sends everything, and looks at everything that comes back.
-async fn work(scene: &Corner, job: &SecretJob, canaries: &[Canary], worker: &WorkerProcess) {
+async fn work(corner: &Corner, job: &SecretJob, canaries: &[Canary], worker: &WorkerProcess) {
     let header = Canary::new("header");
     let rules = rules();
-    scene.sim.fault(rules.clone()).await;
+    corner.sim.fault(rules.clone()).await;
     let identified = |id: &str| BasicProperties::default().with_message_id(id.into());
     let names = names(&rules);
     for name in &names {
         let id = name.replace(' ', "-");
         let body = job.json(&id, name).to_string();
-        send(scene, &header, identified(&id), body.as_bytes()).await;
-        send(scene, &header, identified(&id).with_reply_to("nowhere".into()), body.as_bytes()).await;
+        send(corner, &header, identified(&id), body.as_bytes()).await;
+        send(corner, &header, identified(&id).with_reply_to("nowhere".into()), body.as_bytes()).await;
     }
     let spoilt = job.spoilt();
     let mut dead = 0;
     for body in &spoilt {
-        send(scene, &header, identified("spoilt"), body).await;
-        send(scene, &header, BasicProperties::default(), body).await;
+        send(corner, &header, identified("spoilt"), body).await;
+        send(corner, &header, BasicProperties::default(), body).await;
         dead += usize::from(!names_its_job(body));
     }
     let canaries = [canaries, &[header]].concat();
-    let replies = scene.vhost.take(&scene.replies(), names.len() + 2 * spoilt.len() - dead, PATIENCE).await;
+    let n = names.len() + 2 * spoilt.len() - dead;
+    let replies = corner.vhost.take(&corner.reply_queue(), n, PATIENCE).await;
     for reply in &replies {
         assert_absent(&canaries, "a reply", &shown(reply));
     }
@@ -101,16 +103,16 @@ async fn work(scene: &Corner, job: &SecretJob, canaries: &[Canary], worker: &Wor
     assert_eq!(failed, replies.len() - 1, "only one job goes well");
     let hidden = replies.iter().filter(|reply| shown(reply).contains("[redacted]")).count();
     assert!(hidden >= 7, "the echoes came back, with their secrets hidden: {hidden}");
-    for reply in scene.vhost.take(&format!("{}.undeliverable", scene.jobs()), names.len(), PATIENCE).await {
+    for reply in corner.vhost.take(&corner.undeliverable_queue(), names.len(), PATIENCE).await {
         assert_absent(&canaries, "an undeliverable reply", &shown(&reply));
     }
-    for letter in scene.vhost.take(&format!("{}.dead", scene.jobs()), dead, PATIENCE).await {
+    for letter in corner.vhost.take(&corner.dead_queue(), dead, PATIENCE).await {
         assert!(spoilt.contains(&letter.body), "a dead letter is the message as it came");
         for name in DEAD_HEADERS {
             assert_absent(&canaries, name, &letter.header(name).expect(name));
         }
     }
-    scene.vhost.settled(&scene.jobs(), PATIENCE).await;
+    corner.settled().await;
     for path in ["/metrics", "/livez", "/readyz", "/"] {
         assert_absent(&canaries, path, &worker.admin(path).await.unwrap().body);
     }
@@ -137,13 +139,13 @@ async fn assert_arrived(sim: &Sim, job: &SecretJob, authorization: &str) {
 
 #[tokio::test]
 async fn secrets_stay_inside() {
-    let scene = Corner::new().await;
+    let corner = Corner::new().await;
     let job = SecretJob::new();
     let (password, secret) = (Canary::plain("amqppassword"), Canary::new("imssecret"));
     let canaries = [job.canaries.clone(), vec![password.clone(), secret.clone()]].concat();
-    let url = amqp_url(&scene, "secretive", &password).await;
+    let url = amqp_url(&corner, "secretive", &password).await;
     // IMS answers with what it was sent, before it gives a token; so do those between us and it.
-    scene
+    corner
         .sim
         .fault(json!([
             { "endpoint": "token", "count": 1, "fault": { "kind": "echo", "status": 400 } },
@@ -157,17 +159,17 @@ async fn secrets_stay_inside() {
         ("FLOW_TIMEOUT", "1s"),
         ("RUST_LOG", "trace"),
     ];
-    let worker = scene.worker(&env).await;
+    let worker = corner.worker(&[&env[..], &SOON].concat()).await;
     eventually("a token is issued", PATIENCE, async || {
-        scene.send(&job.json("token", "token")).await;
-        let reply = &scene.vhost.take(&scene.replies(), 1, PATIENCE).await[0];
+        corner.submit(&job.json("token", "token")).await;
+        let reply = &corner.reply().await;
         assert_absent(&canaries, "a reply", &shown(reply));
         if reply.json()["status"] == "created" { Ok(()) } else { Err(reply.json()) }
     })
     .await;
-    assert_eq!(scene.sim.report().await["requests"]["token"], 4, "all of IMS' failures came");
-    work(&scene, &job, &canaries, &worker).await;
-    assert_arrived(&scene.sim, &job, ISSUED_TOKEN).await;
+    assert_eq!(corner.sim.report().await["requests"]["token"], 4, "all of IMS' failures came");
+    work(&corner, &job, &canaries, &worker).await;
+    assert_arrived(&corner.sim, &job, ISSUED_TOKEN).await;
     assert_silent(worker, &canaries).await;
 }
 
@@ -181,9 +183,9 @@ async fn a_fixed_token_stays_inside() {
         client_id: Some(key.value.clone()),
         ..Options::default()
     };
-    let scene = Corner { vhost: Broker::shared().await.vhost().await, sim: Sim::start(options).await };
+    let corner = Corner::with(options).await;
     let canaries = [job.canaries.clone(), vec![password.clone(), token.clone(), key.clone()]].concat();
-    let url = amqp_url(&scene, "secretive-too", &password).await;
+    let url = amqp_url(&corner, "secretive-too", &password).await;
     let env = [
         ("AMQP_URL", url.as_str()),
         ("IMS_CLIENT_ID", ""),
@@ -193,16 +195,16 @@ async fn a_fixed_token_stays_inside() {
         ("FLOW_TIMEOUT", "1s"),
         ("RUST_LOG", "trace,lapin=trace,hyper=trace,hyper_util=trace,reqwest=trace,rustls=trace"),
     ];
-    let worker = scene.worker(&env).await;
-    work(&scene, &job, &canaries, &worker).await;
-    assert_arrived(&scene.sim, &job, &token.value).await;
+    let worker = corner.worker(&[&env[..], &SOON].concat()).await;
+    work(&corner, &job, &canaries, &worker).await;
+    assert_arrived(&corner.sim, &job, &token.value).await;
 
     // From here on every call ends with a bad token.
-    scene.sim.clear_faults().await;
-    scene.sim.expire_tokens().await;
+    corner.sim.clear_faults().await;
+    corner.sim.expire_tokens().await;
     let late = job.json("late", "late").to_string();
-    scene.vhost.publish(&scene.jobs(), BasicProperties::default(), late.as_bytes()).await;
-    let reply = &scene.vhost.take(&scene.replies(), 1, PATIENCE).await[0];
+    corner.submit_raw(BasicProperties::default(), late.as_bytes()).await;
+    let reply = &corner.reply().await;
     assert_eq!(reply.json()["error"]["code"], "unauthorized");
     assert_absent(&canaries, "a reply", &shown(reply));
     assert_silent(worker, &canaries).await;

@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::rig::{JOBS, PATIENCE, REPLIES, Replies, Rig};
+use crate::support::PATIENCE;
+use crate::support::rig::{Replies, Rig};
 use crate::support::worker::WorkerProcess;
 
 const CONCURRENCY: (&str, &str) = ("CONCURRENCY", "20");
@@ -16,9 +17,8 @@ const CONCURRENCY: (&str, &str) = ("CONCURRENCY", "20");
 async fn with_hanging_jobs(jobs: usize, env: &[(&str, &str)]) -> Option<(Rig, WorkerProcess)> {
     let rig = Rig::start(Duration::ZERO).await?;
     rig.sim.fault(json!({ "fault": { "kind": "hang" } })).await;
-    let mut worker = rig.worker(&[env, &[("FLOW_TIMEOUT", "5m")]].concat());
-    worker.wait_ready().await;
-    rig.submit(0..jobs).await;
+    let worker = rig.worker(&[env, &[("FLOW_TIMEOUT", "5m")]].concat()).await;
+    rig.load(0..jobs).await;
     worker.wait_count("connection_worker_jobs_in_flight", u64::try_from(jobs).unwrap(), PATIENCE).await;
     Some((rig, worker))
 }
@@ -28,24 +28,28 @@ async fn with_hanging_jobs(jobs: usize, env: &[(&str, &str)]) -> Option<(Rig, Wo
 async fn sigterm_drains() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let Some(rig) = Rig::start(Duration::from_millis(100)).await else { return };
-        let mut worker = rig.worker(&[CONCURRENCY]);
-        worker.wait_ready().await;
-        rig.submit(0..200).await;
+        let mut worker = rig.worker(&[CONCURRENCY]).await;
+        rig.load(0..200).await;
         rig.wait_created(40).await;
         worker.signal(signal);
         assert_eq!(worker.wait(PATIENCE).await.code(), Some(0), "{signal}");
         assert!(worker.stderr().lines().last().unwrap().contains("stopped"));
 
-        let counts = rig.vhost.counts(JOBS).await;
+        let counts = rig.vhost.counts(&rig.jobs_queue()).await;
         assert_eq!(counts.unacked, 0, "{signal}");
         let mut replies = Replies::default();
-        replies.add(rig.vhost.drain(REPLIES).await);
+        replies.add(rig.vhost.drain(&rig.reply_queue()).await);
         replies.assert_all_created();
         for (job, messages) in &replies.0 {
             assert_eq!(messages.len(), 1, "{signal}: {job} is answered once");
         }
-        let left: BTreeSet<_> =
-            rig.vhost.drain(JOBS).await.iter().map(|message| message.json()["jobId"].to_string()).collect();
+        let left: BTreeSet<_> = rig
+            .vhost
+            .drain(&rig.jobs_queue())
+            .await
+            .iter()
+            .map(|message| message.json()["jobId"].to_string())
+            .collect();
         assert_eq!(replies.0.len() + left.len(), 200, "{signal}: no job is lost or doubled");
         assert!(!left.is_empty(), "{signal}: the load was over before the drain");
         assert_eq!(rig.created().await, u64::try_from(replies.0.len()).unwrap(), "{signal}");
@@ -58,9 +62,8 @@ async fn jobs_that_wait_for_another_try_are_handed_back() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     rig.sim.fault(json!({ "fault": { "kind": "throttle", "retryAfter": "60" } })).await;
     // Fewer places than jobs, so that some have not begun.
-    let mut worker = rig.worker(&[("CONCURRENCY", "6"), ("DRAIN_GRACE", "10m")]);
-    worker.wait_ready().await;
-    rig.submit(0..10).await;
+    let mut worker = rig.worker(&[("CONCURRENCY", "6"), ("DRAIN_GRACE", "10m")]).await;
+    rig.load(0..10).await;
     let waiting = r#"connection_worker_retries_scheduled_total{kind="throttled"}"#;
     worker.wait_count(waiting, 6, PATIENCE).await;
     let asked = Instant::now();
@@ -68,14 +71,13 @@ async fn jobs_that_wait_for_another_try_are_handed_back() {
     assert_eq!(worker.wait(PATIENCE).await.code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(30), "nobody waits for Retry-After");
     rig.wait_counts(10, 0).await;
-    assert_eq!(rig.vhost.depth(REPLIES).await, 0);
+    assert_eq!(rig.vhost.depth(&rig.reply_queue()).await, 0);
 
     rig.sim.clear_faults().await;
-    let mut worker = rig.worker(&[]);
-    worker.wait_ready().await;
+    let _worker = rig.worker(&[]).await;
     let mut replies = Replies::default();
     rig.wait_answered(0..10, &mut replies).await;
-    rig.vhost.settled(JOBS, PATIENCE).await;
+    rig.settled().await;
     replies.assert_all_created();
     assert_eq!(rig.created().await, 10);
 }
@@ -89,7 +91,7 @@ async fn the_grace_period_is_the_longest_that_jobs_are_waited_for() {
     assert!(log.contains("the worker stops before all jobs were done"), "{log}");
     assert!(log.contains(r#""unfinished":3"#), "{log}");
     rig.wait_counts(3, 0).await;
-    assert_eq!(rig.vhost.depth(REPLIES).await, 0);
+    assert_eq!(rig.vhost.depth(&rig.reply_queue()).await, 0);
 }
 
 /// While it drains, a worker is alive, and no longer one to count on.
@@ -102,7 +104,7 @@ async fn a_second_signal_ends_the_drain_at_once() {
         worker.signal(first);
         worker.wait_log("draining", PATIENCE).await;
         worker.wait_unready().await;
-        rig.submit(2..3).await;
+        rig.load(2..3).await;
         rig.wait_counts(1, 2).await;
         worker.signal(second);
         assert_eq!(worker.wait(PATIENCE).await.code(), Some(code));
@@ -113,8 +115,7 @@ async fn a_second_signal_ends_the_drain_at_once() {
 #[tokio::test]
 async fn a_worker_without_a_broker_stops_at_once() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
-    let mut worker = rig.worker(&[]);
-    worker.wait_ready().await;
+    let mut worker = rig.worker(&[]).await;
     rig.proxy.cut();
     worker.wait_unready().await;
     worker.wait_log("no broker session, trying again", PATIENCE).await;
@@ -126,7 +127,8 @@ async fn a_worker_without_a_broker_stops_at_once() {
 #[tokio::test]
 async fn a_worker_with_a_frozen_broker_stops_after_the_grace_period() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
-    let mut worker = rig.worker(&[("DRAIN_GRACE", "1s"), ("AMQP_HEARTBEAT", "5m"), ("AMQP_TIMEOUT", "5m")]);
+    let mut worker =
+        rig.start_worker(&[("DRAIN_GRACE", "1s"), ("AMQP_HEARTBEAT", "5m"), ("AMQP_TIMEOUT", "5m")]);
     worker.wait_ready().await;
     rig.proxy.freeze();
     worker.signal(Signal::SIGTERM);

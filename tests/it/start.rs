@@ -5,7 +5,8 @@ use std::time::Duration;
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::net::TcpListener;
 
-use crate::support::rig::{JOBS, PATIENCE, REPLIES, Replies, Rig};
+use crate::support::PATIENCE;
+use crate::support::rig::{Replies, Rig};
 use crate::support::worker::WorkerProcess;
 
 /// In every URL here that has one of its own.
@@ -45,7 +46,7 @@ async fn add_user(rig: &Rig, user: &str, configure: &str, write: &str, read: &st
 #[tokio::test]
 async fn a_wrong_password_ends_the_start() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
-    let (code, log) = refused(rig.worker(&[("AMQP_URL", &url_of(&rig, "guest"))])).await;
+    let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &url_of(&rig, "guest"))])).await;
     assert_eq!(code, Some(CONFIG), "{log}");
     assert!(log.contains("check user and password in AMQP_URL"), "{log}");
 }
@@ -55,7 +56,7 @@ async fn a_wrong_virtual_host_ends_the_start() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     let mut url = url::Url::parse(&rig.vhost.amqp_url()).unwrap();
     url.set_path("nowhere");
-    let (code, log) = refused(rig.worker(&[("AMQP_URL", url.as_str())])).await;
+    let (code, log) = refused(rig.start_worker(&[("AMQP_URL", url.as_str())])).await;
     assert_eq!(code, Some(CONFIG), "{log}");
     assert!(log.contains("check the virtual host in AMQP_URL"), "{log}");
 }
@@ -69,7 +70,7 @@ async fn a_virtual_host_that_the_user_may_not_enter_ends_the_start() {
     let url = url_of(&rig, &user)
         .replace(rig.vhost.name(), other.name())
         .replace(&format!("{}-stranger", other.name()), &user);
-    let (code, log) = refused(rig.worker(&[("AMQP_URL", &url)])).await;
+    let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &url)])).await;
     assert_eq!(code, Some(CONFIG), "{log}");
     assert!(log.contains("the user's permissions for it"), "{log}");
 }
@@ -89,7 +90,7 @@ async fn a_missing_permission_ends_the_start() {
         }
         let user = format!("{}-{}", rig.vhost.name(), lacking.replace(' ', "-"));
         add_user(&rig, &user, configure, write, read).await;
-        let (code, log) = refused(rig.worker(&[("AMQP_URL", &url_of(&rig, &user))])).await;
+        let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &url_of(&rig, &user))])).await;
         assert_eq!(code, Some(CONFIG), "{lacking}: {log}");
         assert!(log.contains(&format!("could not {lacking}")), "{lacking}: {log}");
         assert!(log.contains("the user lacks permission for this"), "{lacking}: {log}");
@@ -99,8 +100,10 @@ async fn a_missing_permission_ends_the_start() {
 #[tokio::test]
 async fn every_missing_queue_is_named() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
-    rig.vhost.declare_classic("connections.jobs.undeliverable").await;
-    let (code, log) = refused(rig.worker(&[("TOPOLOGY", "verify")])).await;
+    rig.vhost.declare_classic(&rig.undeliverable_queue()).await;
+    // The worker's own names for its queues.
+    let by_default = [("TOPOLOGY", "verify"), ("JOB_QUEUE", ""), ("REPLY_QUEUE", "")];
+    let (code, log) = refused(rig.start_worker(&by_default)).await;
     assert_eq!(code, Some(CONFIG), "{log}");
     assert!(
         log.contains(
@@ -108,8 +111,8 @@ async fn every_missing_queue_is_named() {
         ),
         "{log}"
     );
-    for queue in [JOBS, REPLIES, "connections.jobs.dead"] {
-        assert!(!rig.vhost.exists(queue).await, "{queue} was created");
+    for queue in [rig.jobs_queue(), rig.reply_queue(), rig.dead_queue()] {
+        assert!(!rig.vhost.exists(&queue).await, "{queue} was created");
     }
 }
 
@@ -121,20 +124,18 @@ async fn existing_queues_are_used_as_they_are() {
     let mut arguments = FieldTable::default();
     arguments.insert("x-max-priority".into(), AMQPValue::LongInt(5));
     arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(3_600_000));
-    rig.vhost.declare(JOBS, arguments).await;
-    rig.vhost.declare_classic(REPLIES).await;
-    rig.vhost.declare_classic("connections.jobs.dead").await;
-    rig.submit(0..1).await;
-    let mut worker = rig.worker(&[]);
-    worker.wait_ready().await;
+    rig.vhost.declare(&rig.jobs_queue(), arguments).await;
+    rig.vhost.declare_classic(&rig.reply_queue()).await;
+    rig.vhost.declare_classic(&rig.dead_queue()).await;
+    rig.load(0..1).await;
+    let _worker = rig.worker(&[]).await;
     let mut replies = Replies::default();
     rig.wait_answered(0..1, &mut replies).await;
-    rig.vhost.settled(JOBS, PATIENCE).await;
+    rig.settled().await;
     replies.assert_all_created();
-    assert!(rig.vhost.exists("connections.jobs.undeliverable").await, "what was missing is created");
+    assert!(rig.vhost.exists(&rig.undeliverable_queue()).await, "what was missing is created");
 
-    let mut second = rig.worker(&[("TOPOLOGY", "verify")]);
-    second.wait_ready().await;
+    let _second = rig.worker(&[("TOPOLOGY", "verify")]).await;
 }
 
 #[tokio::test]
@@ -142,10 +143,10 @@ async fn an_occupied_admin_port_ends_the_start() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     let occupied = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = occupied.local_addr().unwrap().to_string();
-    let (code, log) = refused(rig.worker(&[("ADMIN_ADDR", &addr)])).await;
+    let (code, log) = refused(rig.start_worker(&[("ADMIN_ADDR", &addr)])).await;
     assert_eq!(code, Some(CONFIG), "{log}");
     assert!(log.contains(&format!("cannot listen on {addr} (ADMIN_ADDR)")), "{log}");
-    assert!(!rig.vhost.exists(JOBS).await, "nothing was begun");
+    assert!(!rig.vhost.exists(&rig.jobs_queue()).await, "nothing was begun");
 }
 
 #[tokio::test]
@@ -156,7 +157,7 @@ async fn an_address_that_cannot_be_used_is_refused_before_anything_starts() {
         (format!("http://guest:{PASSWORD}@localhost/"), "amqp://"),
         (format!("amqp://guest:{PASSWORD}@localhost:port/"), "not a URL"),
     ] {
-        let (code, log) = refused(rig.worker(&[("AMQP_URL", &url)])).await;
+        let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &url)])).await;
         assert_eq!(code, Some(64), "{log}");
         assert!(log.contains("AMQP_URL") && log.contains(why), "{log}");
     }

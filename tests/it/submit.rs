@@ -1,19 +1,16 @@
 //! `submit` from the hands of a person and of a script.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
 use crate::support::command::{Ran, run, run_with_input};
-use crate::support::corner::{Corner, job};
+use crate::support::corner::{Corner, job, job_named};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// `submit` with these arguments in a scene.
-async fn submit(scene: &Corner, args: &[&str], input: &str) -> Ran {
-    let (url, jobs, replies) = (scene.vhost.amqp_url(), scene.jobs(), scene.replies());
-    let env = [("AMQP_URL", url.as_str()), ("JOB_QUEUE", &jobs), ("REPLY_QUEUE", &replies)];
+/// `submit` with these arguments in a corner.
+async fn submit(corner: &Corner, args: &[&str], input: &str) -> Ran {
+    let env = [("AMQP_URL", corner.amqp_url.as_str()), ("JOB_QUEUE", &corner.jobs_queue())];
     run_with_input(&[&["submit"], args].concat(), &env, input).await
 }
 
@@ -28,9 +25,9 @@ fn ids(replies: &[Value]) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn one_job_a_list_or_json_lines_go_the_same_way() {
-    let scene = Corner::new().await;
-    let worker = scene.worker(&[]).await;
-    let (a, b) = (job("a", "one"), job("b", "two"));
+    let corner = Corner::new().await;
+    let worker = corner.worker(&[]).await;
+    let (a, b) = (job("a"), job("b"));
     for (input, expected) in [
         (a.to_string(), &["a"][..]),
         (json!([a, b]).to_string(), &["a", "b"]),
@@ -44,20 +41,20 @@ async fn one_job_a_list_or_json_lines_go_the_same_way() {
             (vec!["--wait", "-"], input.as_str()),
             (vec!["--wait"], input.as_str()),
         ] {
-            let ran = submit(&scene, &args, input).await;
+            let ran = submit(&corner, &args, input).await;
             assert_eq!(ran.code, Some(0), "{ran:?}");
             assert_eq!(ids(&printed(&ran)), expected.iter().copied().collect(), "{ran:?}");
         }
     }
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 #[tokio::test]
 async fn replies_are_printed_as_they_came_and_summed_up() {
-    let scene = Corner::new().await;
-    let worker = scene.worker(&[]).await;
-    let jobs = format!("{}\n{}", job("good", "one"), json!({ "jobId": "bad" }));
-    let ran = submit(&scene, &["--wait"], &jobs).await;
+    let corner = Corner::new().await;
+    let worker = corner.worker(&[]).await;
+    let jobs = format!("{}\n{}", job("good"), json!({ "jobId": "bad" }));
+    let ran = submit(&corner, &["--wait"], &jobs).await;
     assert_eq!(ran.code, Some(1), "not every job was created: {ran:?}");
     let replies = printed(&ran);
     assert_eq!(ids(&replies), BTreeSet::from(["bad", "good"]));
@@ -65,32 +62,32 @@ async fn replies_are_printed_as_they_came_and_summed_up() {
         assert_eq!(reply["status"], if reply["jobId"] == "good" { "created" } else { "failed" }, "{reply}");
     }
     assert!(ran.stderr.contains("2 jobs: 1 created, 1 failed, 0 without a reply"), "{ran:?}");
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 #[tokio::test]
 async fn without_wait_the_jobs_are_on_the_queue() {
-    let scene = Corner::new().await;
-    scene.vhost.declare_quorum(&scene.jobs()).await;
-    let ran = submit(&scene, &[], &format!("{}{}", job("a", "one"), job("b", "two"))).await;
+    let corner = Corner::new().await;
+    corner.vhost.declare_quorum(&corner.jobs_queue()).await;
+    let ran = submit(&corner, &[], &format!("{}{}", job("a"), job("b"))).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{ran:?}");
     assert!(ran.stderr.contains("2 jobs on the queue, confirmed"), "{ran:?}");
-    for message in scene.vhost.take(&scene.jobs(), 2, PATIENCE).await {
+    for message in corner.vhost.take(&corner.jobs_queue(), 2, PATIENCE).await {
         let id = message.properties.message_id().as_ref().unwrap().to_string();
         assert_eq!(message.json()["jobId"], id);
         assert_eq!(message.properties.correlation_id().as_ref().unwrap().to_string(), id);
         assert_eq!(*message.properties.delivery_mode(), Some(2), "a restart of the broker keeps it");
         assert!(message.properties.timestamp().is_some(), "the worker can tell how long it waited");
     }
-    scene.vhost.delete_queue(&scene.jobs()).await;
+    corner.vhost.delete_queue(&corner.jobs_queue()).await;
 }
 
 #[tokio::test]
 async fn five_hundred_jobs_make_the_round_trip() {
-    let scene = Corner::new().await;
-    let worker = scene.worker(&[]).await;
-    let template = job("load-{n}", "connection {n}").to_string();
-    let ran = submit(&scene, &["--wait", "--count", "500"], &template).await;
+    let corner = Corner::new().await;
+    let worker = corner.worker(&[]).await;
+    let template = job_named("load-{n}", "connection {n}").to_string();
+    let ran = submit(&corner, &["--wait", "--count", "500"], &template).await;
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let replies = printed(&ran);
     assert_eq!(replies.len(), 500);
@@ -101,28 +98,48 @@ async fn five_hundred_jobs_make_the_round_trip() {
     let names: BTreeSet<String> = replies.iter().map(|reply| text(reply, "/connection/name")).collect();
     assert!(names.contains("connection 500") && names.len() == 500, "{names:?}");
     assert!(ran.stderr.contains("500 jobs: 500 created, 0 failed, 0 without a reply"), "{}", ran.stderr);
-    assert_eq!(scene.sim.report().await["created"], 500);
-    scene.end(worker).await;
+    assert_eq!(corner.sim.report().await["created"], 500);
+    corner.end(worker).await;
 }
 
 #[tokio::test]
 async fn without_a_worker_it_says_what_is_missing() {
-    let scene = Corner::new().await;
-    scene.vhost.declare_quorum(&scene.jobs()).await;
-    let ran = submit(&scene, &["--wait", "--timeout", "100ms"], &job("a", "one").to_string()).await;
+    let corner = Corner::new().await;
+    corner.vhost.declare_quorum(&corner.jobs_queue()).await;
+    let ran = submit(&corner, &["--wait", "--timeout", "100ms"], &job("a").to_string()).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
     assert!(ran.stderr.contains("is a worker running"), "{ran:?}");
     assert!(ran.stderr.contains("1 jobs: 0 created, 0 failed, 1 without a reply"), "{ran:?}");
-    scene.vhost.delete_queue(&scene.jobs()).await;
+    corner.vhost.delete_queue(&corner.jobs_queue()).await;
+}
+
+/// Elsewhere the queues have the names that both would use if they were told nothing.
+#[tokio::test]
+async fn worker_and_submit_use_the_queues_that_they_are_told() {
+    let corner = Corner::new().await;
+    let [jobs, replies] = ["other.jobs", "other.replies"].map(|name| corner.vhost.queue(name));
+    let env = [("AMQP_URL", corner.amqp_url.as_str()), ("JOB_QUEUE", &jobs), ("REPLY_QUEUE", &replies)];
+    let worker = corner.worker(&env).await;
+    let ran = run_with_input(&["submit"], &env, &job("a").to_string()).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let reply = corner.vhost.take(&replies, 1, PATIENCE).await.remove(0).json();
+    assert_eq!((&reply["jobId"], &reply["status"]), (&json!("a"), &json!("created")));
+    for queue in [corner.jobs_queue(), corner.reply_queue()] {
+        assert!(!corner.vhost.exists(&queue).await, "{queue}");
+    }
+    drop(worker);
+    for queue in [jobs.clone(), format!("{jobs}.dead"), format!("{jobs}.undeliverable"), replies] {
+        corner.vhost.delete_queue(&queue).await;
+    }
 }
 
 #[tokio::test]
 async fn a_missing_job_queue_is_named() {
-    let scene = Corner::new().await;
+    let corner = Corner::new().await;
     for args in [&[][..], &["--wait"]] {
-        let ran = submit(&scene, args, &job("a", "one").to_string()).await;
+        let ran = submit(&corner, args, &job("a").to_string()).await;
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""), "{ran:?}");
-        assert!(ran.stderr.contains(&format!("there is no queue {}", scene.jobs())), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("there is no queue {}", corner.jobs_queue())), "{ran:?}");
         assert!(ran.stderr.contains("job a "), "{ran:?}");
     }
 }
@@ -169,10 +186,10 @@ async fn a_broker_that_is_away_or_refuses_is_told_apart() {
     assert_eq!(away.code, Some(69), "{away:?}");
     assert!(away.stderr.contains("could not connect to the broker"), "{away:?}");
 
-    let scene = Corner::new().await;
-    let url = scene.vhost.amqp_url().replacen("guest:guest", "guest:wrong", 1);
+    let corner = Corner::new().await;
+    let url = corner.vhost.amqp_url().replacen("guest:guest", "guest:wrong", 1);
     let refused = run_with_input(&["submit"], &[("AMQP_URL", &url)], "{}").await;
-    if scene.vhost.broker().is_ours() {
+    if corner.vhost.broker().is_ours() {
         assert_eq!(refused.code, Some(78), "{refused:?}");
         assert!(refused.stderr.contains("check user and password in AMQP_URL"), "{refused:?}");
     }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "a peer can do more than the tests of one moment ask of it")]
 
+use std::time::Duration;
+
 pub(crate) mod broker;
 pub(crate) mod command;
 pub(crate) mod corner;
@@ -13,6 +15,9 @@ pub(crate) mod scene;
 pub(crate) mod simulator;
 pub(crate) mod tls;
 pub(crate) mod worker;
+
+/// For anything that has to happen, on a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A variable of the test run's own environment; empty counts as unset.
 #[expect(clippy::disallowed_methods, reason = "the tests' own switches are no configuration of the worker")]

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::rig::{JOBS, PATIENCE, Replies, Rig};
+use crate::support::PATIENCE;
+use crate::support::rig::{Replies, Rig};
 use crate::support::tls::Certificates;
 use crate::support::worker::WorkerProcess;
 
 /// A worker that goes straight to the broker: the certificate names the host, not the proxy.
 fn worker(rig: &Rig, url: &str, env: &[(&str, &str)]) -> WorkerProcess {
-    rig.worker(&[&[("AMQP_URL", url)], env].concat())
+    rig.start_worker(&[&[("AMQP_URL", url)], env].concat())
 }
 
 fn text(path: &Path) -> &str {
@@ -20,10 +21,10 @@ fn text(path: &Path) -> &str {
 /// The worker does a whole job.
 async fn does_a_job(rig: &Rig, mut worker: WorkerProcess) {
     worker.wait_ready().await;
-    rig.submit(0..1).await;
+    rig.load(0..1).await;
     let mut replies = Replies::default();
     rig.wait_answered(0..1, &mut replies).await;
-    rig.vhost.settled(JOBS, PATIENCE).await;
+    rig.settled().await;
     replies.assert_all_created();
     assert_eq!(rig.proxy.connections(), 0, "it went another way");
 }

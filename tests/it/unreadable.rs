@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::support::broker::{Broker, Message};
-use crate::support::scene::{Scene, job};
+use crate::support::corner::job;
+use crate::support::scene::Scene;
 
 /// The worker never sees such a message: its arrival breaks the connection. It must not take its neighbours along, and the
 /// broker must park it in the end.

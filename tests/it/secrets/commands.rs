@@ -72,14 +72,14 @@ async fn complaints_show_no_value() {
 
 #[tokio::test]
 async fn submit_shows_no_secret() {
-    let scene = Corner::new().await;
+    let corner = Corner::new().await;
     let job = SecretJob::new();
     let password = Canary::plain("submitpassword");
     let canaries = [job.canaries.clone(), vec![password.clone()]].concat();
-    let url = amqp_url(&scene, "submitter", &password).await;
-    let worker = scene.worker(&[]).await;
-    scene.sim.fault(json!({ "name": "echo", "fault": { "kind": "echo" } })).await;
-    let (jobs, replies) = (scene.jobs(), scene.replies());
+    let url = amqp_url(&corner, "submitter", &password).await;
+    let worker = corner.worker(&[]).await;
+    corner.sim.fault(json!({ "name": "echo", "fault": { "kind": "echo" } })).await;
+    let (jobs, replies) = (corner.jobs_queue(), corner.reply_queue());
     let env =
         [("AMQP_URL", url.as_str()), ("JOB_QUEUE", &jobs), ("REPLY_QUEUE", &replies), ("RUST_LOG", "trace")];
     let (good, bad) = (job.json("good", "good").to_string(), job.json("bad", "echo").to_string());
@@ -96,7 +96,7 @@ async fn submit_shows_no_secret() {
         assert_eq!(ran.code, Some(code), "{ran:?}");
         assert_absent(&canaries, "what submit prints", &format!("{}{}", ran.stdout, ran.stderr));
     }
-    scene.end(worker).await;
+    corner.end(worker).await;
 }
 
 #[test]

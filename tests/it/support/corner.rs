@@ -1,97 +1,187 @@
-//! Everything that one worker needs, with nobody else in it: a place on the broker, and a simulator.
+//! Everything that one worker needs, with nobody else in it: a place on the broker, a simulator, and what the worker is
+//! told about both. [`super::scene::Scene`] and [`super::rig::Rig`] stand on it.
 
 use connection_worker::simulator::Options;
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 
-use super::broker::{Broker, Vhost};
+use super::PATIENCE;
+use super::broker::{Broker, Message, Vhost};
 use super::simulator::Sim;
 use super::worker::WorkerProcess;
+
+/// What jobs are done for unless they say otherwise.
+pub(crate) const ORG: &str = "1234@AdobeOrg";
+pub(crate) const SANDBOX: &str = "dev";
+
+/// What the worker logs in with at IMS.
+pub(crate) const CLIENT_ID: &str = "the-client-id";
+pub(crate) const CLIENT_SECRET: &str = "p8e-the-client-secret";
+
+/// For a worker whose retries are to come soon.
+pub(crate) const SOON: [(&str, &str); 2] = [("RETRY_BASE", "1ms"), ("RETRY_MAX", "10ms")];
 
 /// A broker's corner and a simulator, both for one test.
 #[derive(Debug)]
 pub(crate) struct Corner {
     pub(crate) vhost: Vhost,
     pub(crate) sim: Sim,
+    /// The worker's way to the broker.
+    pub(crate) amqp_url: String,
 }
 
 impl Corner {
     /// Sets one up on the broker of the run.
     pub(crate) async fn new() -> Self {
-        Self { vhost: Broker::shared().await.vhost().await, sim: Sim::start(Options::default()).await }
+        Self::with(Options::default()).await
     }
 
-    /// The queue of jobs.
-    pub(crate) fn jobs(&self) -> String {
-        self.vhost.queue("jobs")
+    /// The same, with a simulator that behaves in its own way.
+    pub(crate) async fn with(options: Options) -> Self {
+        Self::on(&Broker::shared().await, options).await
     }
 
-    /// The queue of replies.
-    pub(crate) fn replies(&self) -> String {
-        self.vhost.queue("replies")
+    /// The same, on any broker.
+    pub(crate) async fn on(broker: &Broker, options: Options) -> Self {
+        let vhost = broker.vhost().await;
+        let amqp_url = vhost.amqp_url();
+        Self { vhost, sim: Sim::start(options).await, amqp_url }
     }
 
-    /// The variables of a worker that works here; retries come soon.
-    pub(crate) fn env(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("AMQP_URL", self.vhost.amqp_url()),
-            ("JOB_QUEUE", self.jobs()),
-            ("REPLY_QUEUE", self.replies()),
-            ("FLOW_URL", self.sim.flow_url()),
-            ("IMS_URL", self.sim.url()),
-            ("IMS_CLIENT_ID", "client".to_owned()),
-            ("IMS_CLIENT_SECRET", "client-secret".to_owned()),
-            ("IMS_ORG_ID", "1234@AdobeOrg".to_owned()),
-            ("SANDBOX_NAME", "dev".to_owned()),
-            ("RETRY_BASE", "1ms".to_owned()),
-            ("RETRY_MAX", "10ms".to_owned()),
-        ]
+    /// The queue that the worker takes jobs from.
+    pub(crate) fn jobs_queue(&self) -> String {
+        self.vhost.queue("connections.jobs")
     }
 
-    /// A worker with these variables in place of, or besides, those of [`Corner::env`]; it may not be ready yet.
-    pub(crate) fn start_worker(&self, changes: &[(&str, &str)]) -> WorkerProcess {
-        let env = self.env();
-        let mut env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        env.extend_from_slice(changes);
-        WorkerProcess::start(&env)
+    /// The queue of replies to jobs that name none.
+    pub(crate) fn reply_queue(&self) -> String {
+        self.vhost.queue("connections.replies")
+    }
+
+    /// The queue of parked jobs.
+    pub(crate) fn dead_queue(&self) -> String {
+        format!("{}.dead", self.jobs_queue())
+    }
+
+    /// The queue of replies that no queue would take.
+    pub(crate) fn undeliverable_queue(&self) -> String {
+        format!("{}.undeliverable", self.jobs_queue())
+    }
+
+    /// Every queue of the worker.
+    fn queues(&self) -> [String; 4] {
+        [self.jobs_queue(), self.reply_queue(), self.dead_queue(), self.undeliverable_queue()]
+    }
+
+    /// Declares them all, as somebody who knows only their names would.
+    pub(crate) async fn declare_queues(&self) {
+        for queue in self.queues() {
+            self.vhost.declare_classic(&queue).await;
+        }
+    }
+
+    /// Starts a worker that works here, with `env` in place of, or besides, what it has to be told; an empty value takes
+    /// a variable away. It may not be ready yet.
+    pub(crate) fn start_worker(&self, env: &[(&str, &str)]) -> WorkerProcess {
+        let told = [
+            ("AMQP_URL", self.amqp_url.as_str()),
+            ("JOB_QUEUE", &self.jobs_queue()),
+            ("REPLY_QUEUE", &self.reply_queue()),
+            ("FLOW_URL", &self.sim.flow_url()),
+            ("IMS_URL", &self.sim.url()),
+            ("IMS_CLIENT_ID", CLIENT_ID),
+            ("IMS_CLIENT_SECRET", CLIENT_SECRET),
+            ("IMS_ORG_ID", ORG),
+            ("SANDBOX_NAME", SANDBOX),
+        ];
+        WorkerProcess::start(&[&told, env].concat())
     }
 
     /// The same, and ready.
-    pub(crate) async fn worker(&self, changes: &[(&str, &str)]) -> WorkerProcess {
-        let mut worker = self.start_worker(changes);
+    pub(crate) async fn worker(&self, env: &[(&str, &str)]) -> WorkerProcess {
+        let mut worker = self.start_worker(env);
         worker.wait_ready().await;
         worker
     }
 
-    /// Puts a job on the queue, with its id as `message_id` too.
-    pub(crate) async fn send(&self, job: &Value) {
-        let id = job["jobId"].as_str().unwrap_or_default();
-        let properties = BasicProperties::default().with_message_id(id.into());
-        self.vhost.publish(&self.jobs(), properties, job.to_string().as_bytes()).await;
+    /// Puts a job into the queue.
+    pub(crate) async fn submit(&self, job: &Value) {
+        self.submit_raw(BasicProperties::default(), job.to_string().as_bytes()).await;
+    }
+
+    /// Puts a job into the queue whose reply is to go elsewhere.
+    pub(crate) async fn submit_for(&self, reply_to: &str, job: &Value) {
+        let properties = BasicProperties::default().with_reply_to(reply_to.into());
+        self.submit_raw(properties, job.to_string().as_bytes()).await;
+    }
+
+    /// Puts anything into the queue.
+    pub(crate) async fn submit_raw(&self, properties: BasicProperties, body: &[u8]) {
+        self.vhost.publish(&self.jobs_queue(), properties, body).await;
+    }
+
+    /// Puts many jobs into the queue at once.
+    pub(crate) async fn submit_all(&self, jobs: impl IntoIterator<Item = Value>) {
+        let messages = jobs.into_iter().map(|job| (BasicProperties::default(), job.to_string().into_bytes()));
+        self.vhost.publish_all(&self.jobs_queue(), messages).await;
+    }
+
+    /// The next reply, from the reply queue.
+    pub(crate) async fn reply(&self) -> Message {
+        self.replies(1).await.remove(0)
+    }
+
+    /// The next `n` replies, from the reply queue.
+    pub(crate) async fn replies(&self, n: usize) -> Vec<Message> {
+        self.vhost.take(&self.reply_queue(), n, PATIENCE).await
+    }
+
+    /// Submits a job and waits for its reply.
+    pub(crate) async fn ask(&self, job: &Value) -> Value {
+        self.submit(job).await;
+        let reply = self.reply().await.json();
+        assert_eq!(reply["jobId"], job["jobId"], "{reply}");
+        reply
+    }
+
+    /// Waits until nothing is left in the job queue, and nothing taken from it is unsettled.
+    pub(crate) async fn settled(&self) {
+        self.vhost.settled(&self.jobs_queue(), PATIENCE).await;
     }
 
     /// Leaves nothing behind on a broker that is not ours; one of our own goes as a whole.
     pub(crate) async fn end(self, worker: WorkerProcess) {
         drop(worker);
         if !self.vhost.broker().is_ours() {
-            for queue in [self.jobs(), self.replies()] {
-                for end in ["", ".dead", ".undeliverable"] {
-                    self.vhost.delete_queue(&format!("{queue}{end}")).await;
-                }
+            for queue in self.queues() {
+                self.vhost.delete_queue(&queue).await;
             }
         }
     }
 }
 
-/// A job that the simulator does, with this id and this name of the connection.
-pub(crate) fn job(id: &str, name: &str) -> Value {
+/// A job as the tutorial has it, for HubSpot.
+pub(crate) fn job(id: &str) -> Value {
+    job_named(id, &format!("connection {id}"))
+}
+
+/// The same, for a connection of this name.
+pub(crate) fn job_named(id: &str, name: &str) -> Value {
     json!({
         "jobId": id,
-        "source": "hubspot",
         "connection": {
             "name": name,
-            "auth": { "params": { "clientId": "id-1234", "clientSecret": "secret-1234",
-                                  "accessToken": "access-1234", "refreshToken": "refresh-1234" } }
-        }
+            "description": "connection for HubSpot",
+            "auth": {
+                "specName": "Basic Authentication",
+                "params": {
+                    "clientId": "hub-client",
+                    "clientSecret": "hub-client-secret",
+                    "accessToken": "hub-access-token",
+                    "refreshToken": "hub-refresh-token",
+                },
+            },
+            "connectionSpec": { "id": "cc6a4487-9e91-433e-a3a3-9cf6626c1806", "version": "1.0" },
+        },
     })
 }

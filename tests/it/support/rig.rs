@@ -1,38 +1,29 @@
-//! A worker's whole world: a virtual host behind a proxy, a simulator, jobs and what became of them.
+//! For outages: a corner whose worker reaches the broker through a proxy, many jobs, and what became of them.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::time::Duration;
 
 use connection_worker::simulator::Options;
 use connection_worker::simulator::latency::Latency;
 use lapin::BasicProperties;
-use serde_json::{Value, json};
 
-use super::broker::{Broker, Counts, Message, Vhost};
+use super::PATIENCE;
+use super::broker::{Broker, Counts, Message};
+use super::corner::{Corner, job};
 use super::eventually::eventually;
 use super::proxy::Proxy;
-use super::simulator::Sim;
-use super::worker::WorkerProcess;
-
-/// The worker's own names, by default.
-pub(crate) const JOBS: &str = "connections.jobs";
-pub(crate) const REPLIES: &str = "connections.replies";
 
 /// What the worker calls its two connections.
 pub(crate) const CONSUME: &str = "connection-worker consume";
 pub(crate) const PUBLISH: &str = "connection-worker publish";
 
-/// For anything that happens within seconds, on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Everything around a worker.
+/// A corner with a network that can fail.
 #[derive(Debug)]
 pub(crate) struct Rig {
-    pub(crate) vhost: Vhost,
+    pub(crate) corner: Corner,
     /// Between worker and broker.
     pub(crate) proxy: Proxy,
-    pub(crate) sim: Sim,
 }
 
 /// The replies to a number of jobs, by job.
@@ -48,51 +39,23 @@ impl Rig {
 
     /// On any node of our own; every answer of the simulator takes `latency`.
     pub(crate) async fn on(broker: &Broker, latency: Duration) -> Self {
-        let vhost = broker.vhost().await;
-        let proxy = Proxy::start(broker.addr().await).await.unwrap();
         let ms = u64::try_from(latency.as_millis()).unwrap();
-        let sim = Sim::start(Options { latency: Latency::Fixed { ms }, ..Options::default() }).await;
-        Self { vhost, proxy, sim }
-    }
-
-    /// Starts a worker on the far side of the proxy; `env` comes on top of what it needs at least.
-    pub(crate) fn worker(&self, env: &[(&str, &str)]) -> WorkerProcess {
-        let amqp_url = self.vhost.amqp_url_at(self.proxy.addr());
-        let flow_env = self.flow_env();
-        let mut all = flow_env.each();
-        all.push(("AMQP_URL", &amqp_url));
-        all.extend(env);
-        WorkerProcess::start(&all)
-    }
-
-    /// What a worker needs besides `AMQP_URL`.
-    pub(crate) fn flow_env(&self) -> Env {
-        Env(vec![
-            ("FLOW_URL", self.sim.flow_url()),
-            ("IMS_URL", self.sim.url()),
-            ("IMS_CLIENT_ID", "worker-id".to_owned()),
-            ("IMS_CLIENT_SECRET", "client-secret".to_owned()),
-            ("SANDBOX_NAME", "dev".to_owned()),
-            ("IMS_ORG_ID", "1234@AdobeOrg".to_owned()),
-        ])
-    }
-
-    /// Declares every queue of the worker, as somebody who knows only their names would.
-    pub(crate) async fn declare_queues(&self) {
-        for queue in [JOBS, REPLIES, "connections.jobs.dead", "connections.jobs.undeliverable"] {
-            self.vhost.declare_classic(queue).await;
-        }
+        let options = Options { latency: Latency::Fixed { ms }, ..Options::default() };
+        let mut corner = Corner::on(broker, options).await;
+        let proxy = Proxy::start(broker.addr().await).await.unwrap();
+        corner.amqp_url = corner.vhost.amqp_url_at(proxy.addr());
+        Self { corner, proxy }
     }
 
     /// Publishes the jobs `job-<n>`; the queue has to be there.
-    pub(crate) async fn submit(&self, numbers: Range<usize>) {
+    pub(crate) async fn load(&self, numbers: Range<usize>) {
         let jobs = numbers.map(|number| {
             let properties = BasicProperties::default()
                 .with_delivery_mode(2)
                 .with_correlation_id(format!("correlation-{number}").into());
-            (properties, job(number).to_string().into_bytes())
+            (properties, job(&job_id(number)).to_string().into_bytes())
         });
-        self.vhost.publish_all(JOBS, jobs).await;
+        self.vhost.publish_all(&self.jobs_queue(), jobs).await;
     }
 
     /// How many connections the simulator has created.
@@ -112,7 +75,7 @@ impl Rig {
     /// Waits until the job queue is just so.
     pub(crate) async fn wait_counts(&self, ready: u64, unacked: u64) {
         eventually("the job queue is as expected", PATIENCE, async || {
-            let counts = self.vhost.counts(JOBS).await;
+            let counts = self.vhost.counts(&self.jobs_queue()).await;
             if counts == (Counts { ready, unacked }) { Ok(()) } else { Err(counts) }
         })
         .await;
@@ -121,11 +84,19 @@ impl Rig {
     /// Takes replies until each of the jobs has at least one.
     pub(crate) async fn wait_answered(&self, numbers: Range<usize>, replies: &mut Replies) {
         eventually("every job is answered", PATIENCE, async || {
-            replies.add(self.vhost.drain(REPLIES).await);
+            replies.add(self.vhost.drain(&self.reply_queue()).await);
             let missing: Vec<_> = numbers.clone().filter(|number| replies.of(*number).is_empty()).collect();
             if missing.is_empty() { Ok(()) } else { Err(missing) }
         })
         .await;
+    }
+}
+
+impl Deref for Rig {
+    type Target = Corner;
+
+    fn deref(&self) -> &Corner {
+        &self.corner
     }
 }
 
@@ -152,31 +123,6 @@ impl Replies {
     }
 }
 
-/// Variables whose values are made up at run time.
-#[derive(Debug)]
-pub(crate) struct Env(Vec<(&'static str, String)>);
-
-impl Env {
-    /// As a process takes them.
-    pub(crate) fn each(&self) -> Vec<(&str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str())).collect()
-    }
-}
-
 pub(crate) fn job_id(number: usize) -> String {
     format!("job-{number}")
-}
-
-/// A job that is fine.
-pub(crate) fn job(number: usize) -> Value {
-    json!({
-        "jobId": job_id(number),
-        "connection": {
-            "name": format!("connection {number}"),
-            "auth": { "specName": "Basic Authentication", "params": {
-                "clientId": "id", "clientSecret": "s3cret", "accessToken": "access", "refreshToken": "refresh"
-            } },
-            "connectionSpec": { "id": "cc6a4487-9e91-433e-a3a3-9cf6626c1806", "version": "1.0" }
-        }
-    })
 }
