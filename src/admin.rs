@@ -15,22 +15,31 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::metrics::Metrics;
 
-/// Whether the worker takes jobs. Clones share the answer.
-#[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+/// Whether the worker takes jobs: it has a session, and was not told to stop. Clones share the answer.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    in_session: Arc<AtomicBool>,
+    stop: CancellationToken,
+}
 
 impl Readiness {
-    /// From now on, this is the answer.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
+    /// Not ready until there is a session, and not any more once `stop` is cancelled.
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { in_session: Arc::default(), stop }
+    }
+
+    /// Whether there is a session.
+    pub fn set(&self, in_session: bool) {
+        self.in_session.store(in_session, Ordering::Relaxed);
     }
 
     fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.in_session.load(Ordering::Relaxed) && !self.stop.is_cancelled()
     }
 }
 

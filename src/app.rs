@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -18,6 +18,7 @@ use crate::flow::token::TokenSource;
 use crate::flow::{BuildError, FlowApi};
 use crate::handler::Handler;
 use crate::metrics::Metrics;
+use crate::retry::doubling;
 use crate::telemetry::Chain;
 use crate::worker::{ReplyRoutes, SessionEnd, Worker};
 
@@ -72,7 +73,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let worker =
         Arc::new(Worker::new(handler, routes, config.defaults, config.limits, metrics.clone(), concurrency));
 
-    let readiness = Readiness::default();
+    let readiness = Readiness::new(stop.clone());
     let addr = config.admin_addr;
     let admin = Admin::bind(addr).await.map_err(|source| Error::Admin { addr, source })?;
     let bound = admin.local_addr().map_err(|source| Error::Admin { addr, source })?;
@@ -155,15 +156,7 @@ impl<F: FlowApi> Supervisor<F> {
         info!(queue = self.settings.queues.jobs, prefetch = self.settings.prefetch, careful, "consuming");
         self.metrics.broker.session_opened();
         self.readiness.set(true);
-        let not_ready_when_stopping = async {
-            self.stop.cancelled().await;
-            self.readiness.set(false);
-            std::future::pending::<()>().await;
-        };
-        let end = tokio::select! {
-            end = self.worker.run(session, &self.stop, self.grace) => end,
-            () = not_ready_when_stopping => SessionEnd::Drained { unfinished: 0 },
-        };
+        let end = self.worker.run(session, &self.stop, self.grace).await;
         self.readiness.set(false);
         self.metrics.broker.session_closed();
         end
@@ -181,7 +174,12 @@ struct History {
 
 impl History {
     fn new() -> Self {
-        Self { pauses: reconnect_pauses(), opened_once: false, last_good: Instant::now(), unreadable: 0 }
+        Self {
+            pauses: doubling(RECONNECT_BASE, RECONNECT_MAX),
+            opened_once: false,
+            last_good: Instant::now(),
+            unreadable: 0,
+        }
     }
 
     fn lost(&mut self, failure: &broker::Error, lived: Duration) {
@@ -191,7 +189,7 @@ impl History {
         };
         if lived >= SETTLED_SESSION {
             self.last_good = Instant::now();
-            self.pauses = reconnect_pauses();
+            self.pauses = doubling(RECONNECT_BASE, RECONNECT_MAX);
         }
     }
 
@@ -214,14 +212,4 @@ fn report(failure: &broker::Error, pause: Duration) {
     } else {
         warn!(error = %Chain(failure), pause_seconds, "no broker session, trying again");
     }
-}
-
-/// Ceilings of the pauses between sessions.
-fn reconnect_pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(RECONNECT_BASE)
-        .with_max_delay(RECONNECT_MAX)
-        .with_factor(2.0)
-        .without_max_times()
-        .build()
 }

@@ -31,7 +31,7 @@
 //!
 //! # What holds everywhere
 //!
-//! * Imports point one way: `contract` and `retry` know nothing of the rest; `flow` and `broker` know those and
+//! * Imports point one way: `contract` knows only `sources`, and `retry` nothing of the rest; `flow` and `broker` know those and
 //!   `metrics` (which borrows the names of failures for its labels); `handler` knows the trait [`flow::FlowApi`];
 //!   `worker` knows `handler` and `broker`; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.

@@ -61,9 +61,10 @@ pub struct Worker<F> {
 /// How a session ended.
 #[derive(Debug)]
 pub enum SessionEnd {
-    /// The worker was told to stop, and this many jobs were still running when the grace period ended.
+    /// The worker was told to stop.
     Drained {
-        /// Jobs that go back to the queue although their outcome is unknown.
+        /// Jobs that were still running when the grace period ended, or that ended with a session lost meanwhile. They go
+        /// back to the queue although their outcome is unknown.
         unfinished: usize,
     },
     /// The session is no good any more; what was unsettled comes again.

@@ -10,7 +10,7 @@ use super::{DURATION_BUCKETS, register};
 
 /// One of the two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+enum Role {
     /// Takes jobs and settles them.
     Consume,
     /// Publishes replies.
@@ -20,8 +20,7 @@ pub enum Role {
 impl Role {
     const ALL: [Self; 2] = [Self::Consume, Self::Publish];
 
-    /// The role in logs and metric labels.
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Consume => "consume",
             Self::Publish => "publish",
@@ -140,7 +139,7 @@ impl BrokerMetrics {
             )?,
             unfinished: counter(
                 "shutdown_abandoned_jobs_total",
-                "Jobs still running when the grace period of a shutdown ended.",
+                "Jobs that a shutdown left behind: the grace period ended, or the session was lost.",
             )?,
         };
         metrics.touch_every_label_set();

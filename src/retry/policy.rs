@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
+
+use super::doubling;
 
 /// How often and how long one delivery of a job is tried.
 #[derive(Debug, Clone, Copy)]
@@ -65,12 +67,7 @@ pub struct Attempts {
 impl Attempts {
     /// Starts counting; `random` is where the jitter comes from.
     pub fn new(policy: &Policy, random: fastrand::Rng) -> Self {
-        let ceilings = ExponentialBuilder::new()
-            .with_min_delay(policy.base_delay)
-            .with_max_delay(policy.max_delay)
-            .with_factor(2.0)
-            .without_max_times()
-            .build();
+        let ceilings = doubling(policy.base_delay, policy.max_delay);
         Self { policy: *policy, ceilings, random, made: 0 }
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -15,6 +14,7 @@ use crate::broker::properties::{NewProperties, Properties};
 use crate::broker::publisher::{PublishError, Publisher};
 use crate::contract::reply::{Outcome, Reply, reply_id};
 use crate::metrics::broker::{BrokerMetrics, PublishResult};
+use crate::retry::doubling;
 use crate::telemetry::Chain;
 
 /// First pause before a message that was not taken is published again; it doubles.
@@ -46,8 +46,8 @@ impl Answering<'_> {
             Ok(body) => body,
             Err(error) => {
                 // A reply is made of texts and numbers; there is nothing in it that could fail to be JSON.
-                warn!(%error, "a reply could not be written as JSON");
-                return Err(broker::Error::TooLong { what: "the reply" });
+                error!(%error, "a reply could not be written as JSON");
+                return Err(broker::Error::TaskFailed);
             }
         };
         let properties = reply_properties(&job.properties, reply)?;
@@ -96,7 +96,7 @@ impl Answering<'_> {
 
     /// Publishes to one of the worker's own queues, until it takes the message.
     async fn park(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), broker::Error> {
-        let mut pauses = publish_pauses();
+        let mut pauses = doubling(PUBLISH_PAUSE, PUBLISH_PAUSE_MAX);
         loop {
             let error = match self.publish("parked", queue, properties, body).await {
                 Ok(()) => return Ok(()),
@@ -119,7 +119,7 @@ impl Answering<'_> {
         properties: &Properties,
         body: &[u8],
     ) -> Result<(), PublishError> {
-        let mut pauses = publish_pauses();
+        let mut pauses = doubling(PUBLISH_PAUSE, PUBLISH_PAUSE_MAX);
         loop {
             while self.publisher.is_blocked() && self.publisher.is_connected() {
                 tokio::time::sleep(PUBLISH_PAUSE).await;
@@ -137,15 +137,6 @@ impl Answering<'_> {
             }
         }
     }
-}
-
-fn publish_pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(PUBLISH_PAUSE)
-        .with_max_delay(PUBLISH_PAUSE_MAX)
-        .with_factor(2.0)
-        .without_max_times()
-        .build()
 }
 
 fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broker::Error> {

@@ -127,40 +127,8 @@ impl<F: FlowApi> Worker<F> {
                 return Decision::Answer(failed(Some(&job.id), error, 0));
             }
         };
-        match self.handler.handle(&job, time_left, stop).await {
-            Handled::Created { created, attempts } => Decision::Answer(Reply {
-                schema_version: SCHEMA_VERSION,
-                job_id: Some(job.id.as_str().to_owned()),
-                outcome: Outcome::Created {
-                    connection: CreatedConnection {
-                        id: created.id,
-                        etag: created.etag,
-                        name: job.name,
-                        connection_spec_id: job.connection_spec_id,
-                        ims_org_id: job.ims_org_id.as_str().to_owned(),
-                        sandbox_name: job.sandbox_name.as_str().to_owned(),
-                        recovered: false,
-                    },
-                },
-                attempts,
-                completed_at: now_to_the_millisecond(),
-            }),
-            Handled::Failed { failure, limit, attempts } => {
-                let message = match limit {
-                    Some(limit) => format!("{failure} ({})", limit.as_str()),
-                    None => failure.to_string(),
-                };
-                let error = with_answer(ReplyError::new(failure.kind.code(), message), failure);
-                Decision::Answer(failed(Some(&job.id), error, attempts))
-            }
-            Handled::Expired { failure, attempts } => {
-                let message =
-                    format!("the job expires before it can be tried again; the last failure: {failure}");
-                let error = with_answer(ReplyError::new(ErrorCode::Expired, message), failure);
-                Decision::Answer(failed(Some(&job.id), error, attempts))
-            }
-            Handled::HandedBack => Decision::HandBack,
-        }
+        let handled = self.handler.handle(&job, time_left, stop).await;
+        answer_to(job, handled)
     }
 
     /// What to do about a message that is no job: answer it if there is anything to answer to.
@@ -259,6 +227,44 @@ fn time_left(job: &Job) -> Result<Option<Duration>, String> {
     match Duration::try_from(left) {
         Ok(left) if !left.is_zero() => Ok(Some(left)),
         _ => Err(format!("the job expired at {expires_at}, before the worker took it")),
+    }
+}
+
+/// What the sender is told about a job that was handled.
+fn answer_to(job: Job, handled: Handled) -> Decision {
+    match handled {
+        Handled::Created { created, attempts } => Decision::Answer(Reply {
+            schema_version: SCHEMA_VERSION,
+            job_id: Some(job.id.as_str().to_owned()),
+            outcome: Outcome::Created {
+                connection: CreatedConnection {
+                    id: created.id,
+                    etag: created.etag,
+                    name: job.name,
+                    connection_spec_id: job.connection_spec_id,
+                    ims_org_id: job.ims_org_id.as_str().to_owned(),
+                    sandbox_name: job.sandbox_name.as_str().to_owned(),
+                    recovered: false,
+                },
+            },
+            attempts,
+            completed_at: now_to_the_millisecond(),
+        }),
+        Handled::Failed { failure, limit, attempts } => {
+            let message = match limit {
+                Some(limit) => format!("{failure} ({})", limit.as_str()),
+                None => failure.to_string(),
+            };
+            let error = with_answer(ReplyError::new(failure.kind.code(), message), failure);
+            Decision::Answer(failed(Some(&job.id), error, attempts))
+        }
+        Handled::Expired { failure, attempts } => {
+            let message =
+                format!("the job expires before it can be tried again; the last failure: {failure}");
+            let error = with_answer(ReplyError::new(ErrorCode::Expired, message), failure);
+            Decision::Answer(failed(Some(&job.id), error, attempts))
+        }
+        Handled::HandedBack => Decision::HandBack,
     }
 }
 
