@@ -1,6 +1,7 @@
 //! Decisions about trying again: pure, without a clock, a socket or a broker.
 
 pub mod policy;
+pub mod tier;
 pub mod verdict;
 
 use std::time::Duration;

@@ -195,6 +195,21 @@ impl Properties {
             _ => None,
         }
     }
+
+    /// A header as text, if it is there and is text or a whole number: clients differ in what they write.
+    pub fn header_text(&self, name: &str) -> Option<String> {
+        let number = match self.0.headers().as_ref()?.inner().get(name)? {
+            AMQPValue::ShortShortInt(value) => i128::from(*value),
+            AMQPValue::ShortShortUInt(value) => i128::from(*value),
+            AMQPValue::ShortInt(value) => i128::from(*value),
+            AMQPValue::ShortUInt(value) => i128::from(*value),
+            AMQPValue::LongInt(value) => i128::from(*value),
+            AMQPValue::LongUInt(value) => i128::from(*value),
+            AMQPValue::LongLongInt(value) => i128::from(*value),
+            _ => return self.header(name).map(str::to_owned),
+        };
+        Some(number.to_string())
+    }
 }
 
 #[cfg(test)]

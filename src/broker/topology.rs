@@ -11,6 +11,7 @@ use lapin::{Connection, ErrorKind};
 
 use super::Error;
 use super::connection::step;
+use crate::retry::tier::Tier;
 
 /// The step in which a queue's arguments can be refused.
 pub(super) const CREATE: &str = "create a queue";
@@ -20,6 +21,10 @@ pub(super) const CREATE: &str = "create a queue";
 /// The worker decides about every message it can read. This is for one that the AMQP client cannot read and that
 /// breaks the connection each time; the limit is high, because up to RabbitMQ 4.2 a hand-back counts too.
 pub const DELIVERY_LIMIT: u32 = 50;
+
+/// The same for the dead-letter queue, where listing counts as a delivery: out of reach. RabbitMQ 4.0 would otherwise
+/// delete a message that was looked at 20 times.
+const DEAD_DELIVERY_LIMIT: u32 = 1_000_000;
 
 /// The names of the queues. All others are derived from the first two.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +50,11 @@ impl Queues {
         format!("{}.dead", self.jobs)
     }
 
+    /// Jobs that wait for a long time to be tried again.
+    pub fn retry(&self, tier: Tier) -> String {
+        format!("{}.retry.{}", self.jobs, tier.as_str())
+    }
+
     /// Replies that no queue would take.
     pub fn undeliverable(&self) -> String {
         format!("{}.undeliverable", self.jobs)
@@ -55,29 +65,24 @@ impl Queues {
         queue.strip_prefix(&self.jobs).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
-    /// Every queue and the arguments it is created with.
-    fn all(&self) -> [(String, FieldTable); 4] {
-        [
-            (self.dead(), quorum()),
+    /// Every queue and the arguments it is created with; the job queue last, so that no worker takes a job before there
+    /// is a place for whatever comes of it.
+    fn all(&self) -> impl Iterator<Item = (String, FieldTable)> {
+        let retries = Tier::ALL.map(|tier| (self.retry(tier), self.retry_arguments(tier)));
+        let others = [
+            (self.dead(), limited(quorum(), DEAD_DELIVERY_LIMIT)),
             (self.undeliverable(), quorum()),
             (self.replies.clone(), quorum()),
-            (self.jobs.clone(), self.jobs_arguments()),
-        ]
+            (self.jobs.clone(), limited(dead_lettering_to(&self.dead()), DELIVERY_LIMIT)),
+        ];
+        retries.into_iter().chain(others)
     }
 
-    /// Jobs dead-letter to the dead-letter queue, with the broker's own confirms in between: without
-    /// `at-least-once` a dead letter is dropped when its target does not take it. That strategy needs
-    /// `reject-publish`, which acts only on a queue with a length limit; this one has none.
-    fn jobs_arguments(&self) -> FieldTable {
-        let mut arguments = quorum();
-        let mut text = |key: &str, value: &str| {
-            arguments.insert(key.into(), AMQPValue::LongString(value.into()));
-        };
-        text("x-dead-letter-exchange", "");
-        text("x-dead-letter-routing-key", &self.dead());
-        text("x-dead-letter-strategy", "at-least-once");
-        text("x-overflow", "reject-publish");
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongUInt(DELIVERY_LIMIT));
+    /// A time to live for the whole queue, after which a job goes back to the job queue.
+    fn retry_arguments(&self, tier: Tier) -> FieldTable {
+        let mut arguments = dead_lettering_to(&self.jobs);
+        let milliseconds = u32::try_from(tier.delay().as_millis()).unwrap_or(u32::MAX);
+        arguments.insert("x-message-ttl".into(), AMQPValue::LongUInt(milliseconds));
         arguments
     }
 }
@@ -86,6 +91,26 @@ impl Queues {
 fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments
+}
+
+/// Dead-letters with the broker's own confirms in between: without `at-least-once` a dead letter is dropped when its
+/// target does not take it. That strategy needs `reject-publish`, which acts only on a queue with a length limit; ours
+/// have none.
+fn dead_lettering_to(queue: &str) -> FieldTable {
+    let mut arguments = quorum();
+    let mut text = |key: &str, value: &str| {
+        arguments.insert(key.into(), AMQPValue::LongString(value.into()));
+    };
+    text("x-dead-letter-exchange", "");
+    text("x-dead-letter-routing-key", queue);
+    text("x-dead-letter-strategy", "at-least-once");
+    text("x-overflow", "reject-publish");
+    arguments
+}
+
+fn limited(mut arguments: FieldTable, deliveries: u32) -> FieldTable {
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongUInt(deliveries));
     arguments
 }
 

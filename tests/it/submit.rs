@@ -128,9 +128,10 @@ async fn worker_and_submit_use_the_queues_that_they_are_told() {
         assert!(!corner.vhost.exists(&queue).await, "{queue}");
     }
     drop(worker);
-    for queue in [jobs.clone(), format!("{jobs}.dead"), format!("{jobs}.undeliverable"), replies] {
-        corner.vhost.delete_queue(&queue).await;
+    for part in ["", ".dead", ".undeliverable", ".retry.10s", ".retry.1m", ".retry.10m", ".retry.1h"] {
+        corner.vhost.delete_queue(&format!("{jobs}{part}")).await;
     }
+    corner.vhost.delete_queue(&replies).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! Everything that one worker needs, with nobody else in it: a place on the broker, a simulator, and what the worker is
 //! told about both. [`super::scene::Scene`] and [`super::rig::Rig`] stand on it.
 
+use std::time::Duration;
+
 use connection_worker::simulator::Options;
 use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 
 use super::PATIENCE;
@@ -20,6 +23,9 @@ pub(crate) const CLIENT_SECRET: &str = "p8e-the-client-secret";
 
 /// For a worker whose retries are to come soon.
 pub(crate) const SOON: [(&str, &str); 2] = [("RETRY_BASE", "1ms"), ("RETRY_MAX", "10ms")];
+
+/// The retry queues, by the end of their names.
+pub(crate) const RETRY_TIERS: [&str; 4] = ["10s", "1m", "10m", "1h"];
 
 /// A broker's corner and a simulator, both for one test.
 #[derive(Debug)]
@@ -68,9 +74,31 @@ impl Corner {
         format!("{}.undeliverable", self.jobs_queue())
     }
 
+    /// The queue of jobs that wait for so long: one of [`RETRY_TIERS`].
+    pub(crate) fn retry_queue(&self, tier: &str) -> String {
+        format!("{}.retry.{tier}", self.jobs_queue())
+    }
+
+    /// Declares the retry queues with a shorter wait than the worker would, and of the given type. It uses what is there.
+    pub(crate) async fn declare_short_retries(&self, queue_type: &str, wait: Duration) {
+        for tier in RETRY_TIERS {
+            let mut arguments = FieldTable::default();
+            let mut text = |key: &str, value: &str| {
+                arguments.insert(key.into(), AMQPValue::LongString(value.into()));
+            };
+            text("x-queue-type", queue_type);
+            text("x-dead-letter-exchange", "");
+            text("x-dead-letter-routing-key", &self.jobs_queue());
+            let milliseconds = u32::try_from(wait.as_millis()).unwrap();
+            arguments.insert("x-message-ttl".into(), AMQPValue::LongUInt(milliseconds));
+            self.vhost.declare(&self.retry_queue(tier), arguments).await;
+        }
+    }
+
     /// Every queue of the worker.
-    fn queues(&self) -> [String; 4] {
-        [self.jobs_queue(), self.reply_queue(), self.dead_queue(), self.undeliverable_queue()]
+    fn queues(&self) -> Vec<String> {
+        let others = [self.jobs_queue(), self.reply_queue(), self.dead_queue(), self.undeliverable_queue()];
+        RETRY_TIERS.map(|tier| self.retry_queue(tier)).into_iter().chain(others).collect()
     }
 
     /// Declares them all, as somebody who knows only their names would.
