@@ -67,7 +67,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let metrics = Metrics::new()?;
     let token = TokenSource::new(config.credentials, metrics.http.clone())?;
     let flow = FlowClient::new(config.flow, token, metrics.http.clone())?;
-    let handler = Handler::new(flow, config.policy, metrics.jobs.clone());
+    let handler = Handler::new(flow, config.rules, metrics.attempts.clone());
     let routes = ReplyRoutes::new(config.session.queues.clone(), &config.reply_to_allow);
     let concurrency = config.session.prefetch;
     let worker =
@@ -185,6 +185,8 @@ impl History {
     fn lost(&mut self, failure: &broker::Error, lived: Duration) {
         self.unreadable = match failure {
             broker::Error::Unreadable { .. } | broker::Error::TaskFailed => self.unreadable.saturating_add(1),
+            // How the end of a connection shows is a matter of chance: such a message may be behind it.
+            _ if self.unreadable > 0 && lived < SETTLED_SESSION => self.unreadable,
             _ => 0,
         };
         if lived >= SETTLED_SESSION {

@@ -6,6 +6,7 @@
 pub mod history;
 pub mod ids;
 pub mod job;
+pub mod marker;
 pub mod problem;
 pub mod reply;
 pub mod schema;

@@ -21,8 +21,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 pub use self::http::BuildError;
+use crate::contract::ids::JobId;
 use crate::contract::reply::ErrorCode;
 use crate::retry::verdict::Verdict;
 
@@ -49,10 +51,36 @@ impl fmt::Debug for CreateRequest {
     }
 }
 
-/// Flow Service's answer to a successful create.
+/// A look-up of the connection that a job may have created before.
+#[derive(Debug, Clone)]
+pub struct FindRequest {
+    /// Sent as `x-gw-ims-org-id`; already known to be safe in a header.
+    pub ims_org_id: String,
+    /// Sent as `x-sandbox-name`; already known to be safe in a header.
+    pub sandbox_name: String,
+    /// The job whose mark the connection carries.
+    pub job_id: JobId,
+    /// The connection's whole description, mark included.
+    pub description: String,
+    /// The connection spec's id.
+    pub connection_spec_id: String,
+    /// The connection is not older than this, if that is known. Clocks differ: some minutes are allowed for.
+    pub since: Option<Timestamp>,
+}
+
+/// What a look-up found: the oldest connection with the job's mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The connection.
+    pub connection: Created,
+    /// The ids of younger ones with the same mark, which should not exist.
+    pub duplicates: Vec<String>,
+}
+
+/// A connection as Flow Service tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
-    /// The id of the new connection.
+    /// The id of the connection.
     pub id: String,
     /// The entity tag, its own double quotes included: the exact value for a later `If-Match`.
     pub etag: Option<String>,
@@ -63,6 +91,9 @@ pub trait FlowApi: Send + Sync + 'static {
     /// Creates a connection with a single call; never repeats it except once, with a fresh token, after an
     /// answer that says the token was bad.
     fn create(&self, request: &CreateRequest) -> impl Future<Output = Result<Created, Failure>> + Send;
+
+    /// Looks for a connection. Changes nothing, so a failure says nothing but that nobody knows.
+    fn find(&self, request: &FindRequest) -> impl Future<Output = Result<Option<Found>, Failure>> + Send;
 }
 
 /// What kind of failure a call met. The kind decides the verdict and the reply's code; as a metric label it is bounded.

@@ -1,110 +1,141 @@
 //! One job, from its parsed request to what came of it. Knows neither AMQP nor HTTP.
 //!
-//! A failure that says "certainly not done" is tried again here, within [`Policy`]; one that says "may have been
-//! done" ends the job as `ambiguous`, because repeating it blindly could create a second connection.
+//! A failure that says "certainly not done" is tried again within [`Policy`]. One that says "may have been done" leaves a
+//! [`Doubt`], as do earlier deliveries; then the connection is looked for before it is created again.
+
+mod attempt;
+mod turns;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
+use self::attempt::Attempting;
+use self::turns::Turns;
 use crate::contract::job::Job;
-use crate::flow::{CreateRequest, Created, Failure, FlowApi};
-use crate::metrics::jobs::JobMetrics;
-use crate::retry::policy::{Attempts, Limit, Next, Policy};
-use crate::retry::verdict::Verdict;
+use crate::flow::{Created, Failure, FlowApi};
+use crate::metrics::attempts::AttemptMetrics;
+use crate::retry::doubt::{Doubt, Lookups};
+use crate::retry::policy::{Limit, Policy};
+use crate::retry::tier::Tier;
 
 /// What came of a job.
 #[derive(Debug)]
 pub enum Handled {
-    /// Flow Service created the connection.
+    /// The connection exists.
     Created {
         /// Its id and etag.
         created: Created,
-        /// Calls made.
+        /// Whether it was found rather than created just now.
+        recovered: bool,
+        /// Attempts made, those of earlier deliveries included.
         attempts: u32,
     },
-    /// Flow Service did not, or nobody can tell.
+    /// It does not, or nobody can tell.
     Failed {
         /// The last failure.
         failure: Failure,
+        /// Whether the connection may exist all the same.
+        in_doubt: bool,
         /// The limit that ended the attempts, if the failure itself did not.
         limit: Option<Limit>,
-        /// Calls made.
+        /// Attempts made.
         attempts: u32,
     },
-    /// The job's time ran out while it was waiting to be tried again.
+    /// The job's time ran out, and the connection does not exist.
     Expired {
-        /// The last failure.
-        failure: Failure,
-        /// Calls made.
+        /// The last failure, if there was one.
+        failure: Option<Failure>,
+        /// Attempts made.
         attempts: u32,
     },
-    /// The worker is stopping and the job is certainly not done: it goes back to the queue as it came.
+    /// To be tried again after a wait that is not spent in hand.
+    Later {
+        /// How long.
+        tier: Tier,
+        /// Attempts made.
+        attempts: u32,
+        /// The last failure, if there was one.
+        failure: Option<Failure>,
+    },
+    /// The worker is stopping and nothing was begun: the job goes back to the queue as it came.
     HandedBack,
+}
+
+/// What is known about a job from earlier deliveries.
+#[derive(Debug, Clone, Copy)]
+pub struct Past {
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the first of them began, if that is known.
+    pub first_seen_at: Option<Timestamp>,
+    /// What they may have done.
+    pub doubt: Doubt,
+}
+
+impl Past {
+    /// Of a job that nobody has tried before.
+    pub const NONE: Self = Self { attempts: 0, first_seen_at: None, doubt: Doubt::None };
+}
+
+/// How to try.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// How often and how long.
+    pub policy: Policy,
+    /// How to look for a connection that may exist.
+    pub lookups: Lookups,
 }
 
 /// Creates connections.
 #[derive(Debug)]
 pub struct Handler<F> {
     flow: F,
-    policy: Policy,
-    metrics: JobMetrics,
+    rules: Rules,
+    turns: Turns,
+    metrics: AttemptMetrics,
 }
 
 impl<F: FlowApi> Handler<F> {
-    /// A handler that calls `flow` as often as `policy` allows.
-    pub fn new(flow: F, policy: Policy, metrics: JobMetrics) -> Self {
-        Self { flow, policy, metrics }
+    /// A handler that calls `flow` as often as `rules` allow.
+    pub fn new(flow: F, rules: Rules, metrics: AttemptMetrics) -> Self {
+        Self { flow, rules, turns: Turns::default(), metrics }
     }
 
-    /// Creates the job's connection, trying again where that is safe.
+    /// Creates the job's connection, or finds it, trying again where that is safe.
     ///
     /// `time_left` is the time until the job expires. When `stop` is cancelled no further call is started; one that
     /// is under way is finished, because its outcome would otherwise be unknown.
-    pub async fn handle(&self, job: &Job, time_left: Option<Duration>, stop: &CancellationToken) -> Handled {
-        let request = CreateRequest {
-            ims_org_id: job.ims_org_id.as_str().to_owned(),
-            sandbox_name: job.sandbox_name.as_str().to_owned(),
-            body: job.body.clone(),
-        };
-        let mut attempts = Attempts::new(&self.policy, fastrand::Rng::new());
+    pub async fn handle(
+        &self,
+        job: &Job,
+        past: Past,
+        time_left: Option<Duration>,
+        stop: &CancellationToken,
+    ) -> Handled {
         let started = Instant::now();
-        loop {
-            if stop.is_cancelled() {
-                return Handled::HandedBack;
+        let patience = self.rules.policy.hold;
+        let waiting = tokio::time::timeout(patience, self.turns.take(job));
+        let turn = match stop.run_until_cancelled(waiting).await {
+            None => return Handled::HandedBack,
+            // Another delivery of the job is being worked on; this one is not to hold a slot meanwhile.
+            Some(Err(_)) => {
+                return Handled::Later { tier: Tier::TenSeconds, attempts: past.attempts, failure: None };
             }
-            attempts.start();
-            let failure = match self.flow.create(&request).await {
-                Ok(created) => return Handled::Created { created, attempts: attempts.made() },
-                Err(failure) => failure,
-            };
-            self.metrics.attempt_failed(failure.kind);
-            if failure.kind.verdict() != Verdict::Retry {
-                return Handled::Failed { failure, limit: None, attempts: attempts.made() };
-            }
-            let delay = match attempts.after_failure(failure.retry_after, started.elapsed()) {
-                Next::Wait(delay) => delay,
-                Next::GiveUp(limit) => {
-                    return Handled::Failed { failure, limit: Some(limit), attempts: attempts.made() };
-                }
-            };
-            if time_left.is_some_and(|left| started.elapsed().saturating_add(delay) >= left) {
-                return Handled::Expired { failure, attempts: attempts.made() };
-            }
-            self.metrics.retry_scheduled(failure.kind, delay);
-            info!(
-                attempt = attempts.made(),
-                failure = failure.kind.as_str(),
-                http_status = failure.http_status,
-                delay_seconds = delay.as_secs_f64(),
-                "the call failed and will be tried again"
-            );
-            if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
-                return Handled::HandedBack;
-            }
+            Some(Ok(turn)) => turn,
+        };
+        if let Some(created) = turn.remembered() {
+            self.metrics.answered_from_memory();
+            return Handled::Created { created, recovered: true, attempts: past.attempts };
         }
+        let past = if turn.waited { Past { doubt: Doubt::Open, ..past } } else { past };
+        let handled = Attempting::new(self, job, past, started, time_left, stop).run().await;
+        if let Handled::Created { created, .. } = &handled {
+            turn.remember(created);
+        }
+        handled
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every label comes from a closed set, and every label set stands at 0 from the start, so that an alert sees a
 //! zero rather than nothing. No id, address or text of a job is ever a label.
 
+pub mod attempts;
 pub mod broker;
 pub mod http;
 pub mod jobs;
@@ -22,6 +23,8 @@ const DURATION_BUCKETS: &[f64] =
 pub struct Metrics {
     /// HTTP calls to Flow Service and IMS.
     pub http: http::HttpMetrics,
+    /// Attempts to create a connection.
+    pub attempts: attempts::AttemptMetrics,
     /// Jobs.
     pub jobs: jobs::JobMetrics,
     /// AMQP.
@@ -40,6 +43,7 @@ impl Metrics {
         register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             http: http::HttpMetrics::new(&registry)?,
+            attempts: attempts::AttemptMetrics::new(&registry)?,
             jobs: jobs::JobMetrics::new(&registry)?,
             broker: broker::BrokerMetrics::new(&registry)?,
             registry,

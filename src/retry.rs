@@ -1,5 +1,6 @@
 //! Decisions about trying again: pure, without a clock, a socket or a broker.
 
+pub mod doubt;
 pub mod policy;
 pub mod tier;
 pub mod verdict;

@@ -5,8 +5,13 @@
 //! because tasks outlive a lost session, and the next session's tasks must not come on top of them.
 
 mod answer;
+mod arrival;
+mod decision;
 mod job;
+mod reply;
 mod route;
+mod shift;
+mod suspicion;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,6 +30,7 @@ use tracing::{Instrument, error, error_span, info, warn};
 pub use route::{ReplyRoutes, Route};
 
 use self::job::Unsettled;
+use self::shift::Shift;
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settlement};
 use crate::broker::publisher::Publisher;
@@ -34,9 +40,6 @@ use crate::flow::FlowApi;
 use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::telemetry::Chain;
-
-/// How often the connections are looked at while nothing else happens.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An orderly close may take what is left of the grace period, but no longer than this,
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -56,6 +59,13 @@ pub struct Worker<F> {
     tasks: TaskTracker,
     /// Deliveries whose task ended without settling them, since the start.
     unsettled: AtomicUsize,
+}
+
+/// Whether other jobs are in hand while one is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Others,
+    Nobody,
 }
 
 /// How a session ended.
@@ -97,48 +107,26 @@ impl<F: FlowApi> Worker<F> {
     /// Works on a session's jobs until it is lost or `stop` is cancelled; then drains within `grace`.
     pub async fn run(
         self: &Arc<Self>,
-        mut session: Session,
+        session: Session,
         stop: &CancellationToken,
         grace: Duration,
     ) -> SessionEnd {
-        // Ends the waits of this session's jobs when the session is lost: they will be delivered again.
-        let waits = stop.child_token();
-        let _end_waits = waits.clone().drop_guard();
-        let (lost, mut losses) = mpsc::channel(1);
-        let publisher = session.publisher();
-        let start = |delivery| self.spawn(delivery, Arc::clone(&publisher), waits.clone(), lost.clone());
-        let mut check = tokio::time::interval(CHECK_INTERVAL);
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return self.drain(session, grace).await,
-                Some(error) = losses.recv() => return SessionEnd::Lost(error),
-                _ = check.tick() => match self.look_after(&mut session).await {
-                    Ok(deliveries) => deliveries.into_iter().for_each(start),
-                    Err(error) => return SessionEnd::Lost(error),
-                },
-                delivery = session.next() => match delivery {
-                    Ok(delivery) => start(delivery),
-                    Err(error) => return SessionEnd::Lost(error),
-                },
+        let (lost, losses) = mpsc::channel(1);
+        let mut shift = Shift::new(self, session, stop, lost);
+        match shift.work(losses).await {
+            Ok(()) => {
+                let (session, waiting) = shift.end();
+                self.drain(session, waiting, grace).await
             }
+            Err(error) => SessionEnd::Lost(error),
         }
-    }
-
-    /// Looks whether both connections are well; ends the caution of a careful session, which can leave jobs in hand.
-    async fn look_after(&self, session: &mut Session) -> Result<Vec<Delivery>, broker::Error> {
-        self.metrics.broker.connections(Some(session.check()?));
-        if session.may_relax(!self.tasks.is_empty()) {
-            info!("no unreadable message came, taking jobs as usual again");
-            return session.relax().await;
-        }
-        Ok(Vec::new())
     }
 
     /// Gives a delivery its task. The task reports a session that is no good through `lost`.
     fn spawn(
         self: &Arc<Self>,
         delivery: Delivery,
+        company: Company,
         publisher: Arc<Publisher>,
         waits: CancellationToken,
         lost: mpsc::Sender<broker::Error>,
@@ -150,7 +138,7 @@ impl<F: FlowApi> Worker<F> {
         }
         let worker = Arc::clone(self);
         let task = async move {
-            let processing = worker.process(delivery, &publisher, &waits);
+            let processing = worker.process(delivery, company, &publisher, &waits);
             let failure = match AssertUnwindSafe(processing).catch_unwind().await {
                 Ok(Ok(())) => return,
                 Ok(Err(Unsettled(error))) => error,
@@ -168,6 +156,12 @@ impl<F: FlowApi> Worker<F> {
         self.tasks.spawn(task.instrument(span));
     }
 
+    /// Waits until no job is in hand. Safe to drop.
+    async fn idle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// A place to work in; `None` if the worker stops before there is one.
     async fn slot(&self, stop: &CancellationToken) -> Option<OwnedSemaphorePermit> {
         stop.run_until_cancelled(Arc::clone(&self.slots).acquire_owned()).await?.ok()
@@ -183,11 +177,11 @@ impl<F: FlowApi> Worker<F> {
     }
 
     /// Takes no more, gives back what has not begun, lets the rest finish, closes.
-    async fn drain(&self, mut session: Session, grace: Duration) -> SessionEnd {
+    async fn drain(&self, mut session: Session, waiting: Option<Delivery>, grace: Duration) -> SessionEnd {
         let started = Instant::now();
         let unsettled_before = self.unsettled.load(Ordering::Relaxed);
         info!(running = self.tasks.len(), grace_seconds = grace.as_secs_f64(), "draining");
-        if tokio::time::timeout(grace, hand_back_untaken(&mut session)).await.is_err() {
+        if tokio::time::timeout(grace, hand_back_untaken(&mut session, waiting)).await.is_err() {
             warn!(
                 "the broker did not let the worker stop consuming in time; what has not begun comes again anyway"
             );
@@ -212,15 +206,14 @@ impl<F: FlowApi> Worker<F> {
 }
 
 /// Takes no more, and gives back what has arrived and not begun.
-async fn hand_back_untaken(session: &mut Session) {
-    match session.stop_consuming().await {
-        Ok(untaken) => {
-            for delivery in untaken {
-                if let Err(error) = delivery.settle(Settlement::Requeue).await {
-                    warn!(error = %Chain(&error), "a job that had not begun could not be handed back; it comes again anyway");
-                }
-            }
+async fn hand_back_untaken(session: &mut Session, waiting: Option<Delivery>) {
+    let untaken = session.stop_consuming().await.unwrap_or_else(|error| {
+        warn!(error = %Chain(&error), "could not stop consuming");
+        Vec::new()
+    });
+    for delivery in waiting.into_iter().chain(untaken) {
+        if let Err(error) = delivery.settle(Settlement::Requeue).await {
+            warn!(error = %Chain(&error), "a job that had not begun could not be handed back; it comes again anyway");
         }
-        Err(error) => warn!(error = %Chain(&error), "could not stop consuming"),
     }
 }

@@ -9,6 +9,7 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 use super::Error;
 use super::connection::step;
 use super::properties::Properties;
+use crate::contract::history::History;
 
 /// A message and the duty to settle it. Dropped unsettled, it comes again when the session ends.
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub struct Delivery {
     pub properties: Properties,
     /// Whether the broker delivered it before: then the first attempt may have done the work.
     pub redelivered: bool,
+    /// How many earlier deliveries ended badly, as the broker counts (quorum queues only): hand-backs are among them up
+    /// to RabbitMQ 4.2.
+    pub delivery_count: Option<u64>,
     acker: Acker,
     timeout: Duration,
 }
@@ -43,13 +47,23 @@ pub enum Settled {
 
 impl Delivery {
     pub(super) fn new(delivery: lapin::message::Delivery, timeout: Duration) -> Self {
+        let properties = Properties(delivery.properties);
+        let number = |name| properties.header_text(name).and_then(|text| text.parse().ok());
+        // RabbitMQ 4.3 counts hand-backs here and has no other count for a message that knows only those.
+        let delivery_count = number("x-delivery-count").or(number("x-acquired-count").map(|_| 0));
         Self {
             body: Bytes::from(delivery.data),
-            properties: Properties(delivery.properties),
+            properties,
+            delivery_count,
             redelivered: delivery.redelivered,
             acker: delivery.acker,
             timeout,
         }
+    }
+
+    /// What earlier deliveries have left in its headers.
+    pub fn history(&self) -> History {
+        History::read(|name| self.properties.header_text(name))
     }
 
     /// Whether the connection that brought it is gone. Work on a stale delivery would be done twice.

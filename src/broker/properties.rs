@@ -162,6 +162,17 @@ impl Properties {
         Self(without_what_acts(&self.0).with_headers(table).with_delivery_mode(PERSISTENT))
     }
 
+    /// The same without some headers.
+    #[must_use]
+    pub fn without_headers(self, names: &[&str]) -> Self {
+        let Some(headers) = self.0.headers() else { return self };
+        let mut table = FieldTable::default();
+        for (key, value) in headers.inner().iter().filter(|(key, _)| !names.contains(&key.as_str())) {
+            table.insert(key.clone(), value.clone());
+        }
+        Self(self.0.with_headers(table))
+    }
+
     /// `message-id`, if there is one.
     pub fn message_id(&self) -> Option<&str> {
         text(self.0.message_id().as_ref())

@@ -22,6 +22,9 @@ use crate::metrics::broker::PublishResult;
 
 const PUBLISH: &str = "publish a message";
 
+/// How often a blocked connection is looked at: lapin tells the state, and the change only to one listener.
+const BLOCKED_CHECK: Duration = Duration::from_millis(200);
+
 /// Addresses of requesters that use direct reply-to. They are no queues: up to RabbitMQ 3.13 the broker returns every
 /// mandatory message to them, the delivered ones too (measured on 3.10), and later none. Whether the requester is still
 /// there is told by a passive declaration.
@@ -92,6 +95,13 @@ impl Publisher {
     /// Whether the broker blocks publishing for now (memory or disk alarm).
     pub fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
+    }
+
+    /// Waits while the broker blocks publishing; not for a connection that is gone. Safe to drop.
+    pub async fn unblocked(&self) {
+        while self.is_blocked() && self.is_connected() {
+            tokio::time::sleep(BLOCKED_CHECK).await;
+        }
     }
 
     /// Whether the connection is up.

@@ -20,6 +20,10 @@ use super::topology::{self, Queues, TopologyMode};
 /// A careful session that got no job for so long may relax.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// After a job was tried alone, the next ones are taken one at a time for so long. Suspects come in groups, because a
+/// worker that ends leaves all that it had in hand; those that arrived with this one come back within 10 seconds.
+const AFTER_TRIAL: Duration = Duration::from_secs(15);
+
 /// What a session needs to know.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
@@ -44,17 +48,18 @@ pub struct Session {
     consumer: Consumer,
     publisher: Arc<Publisher>,
     prefetch: u16,
+    consuming: bool,
     caution: Option<Caution>,
     queue: String,
     timeout: Duration,
 }
 
-/// How long a careful session stays careful.
-struct Caution {
-    /// Jobs to come before it may relax.
-    left: u16,
-    /// When the last job came.
-    last: Instant,
+/// How long a session takes one job at a time.
+enum Caution {
+    /// Until so many jobs have come, or none for a while.
+    Jobs { left: u16, last: Instant },
+    /// Until then.
+    Time(Instant),
 }
 
 impl std::fmt::Debug for Session {
@@ -75,7 +80,7 @@ impl Session {
     /// other job in hand, until the broker parks it.
     pub async fn open_careful(settings: &SessionSettings) -> Result<Self, Error> {
         let mut session = Self::open_with(settings, 1).await?;
-        session.caution = Some(Caution { left: settings.prefetch, last: Instant::now() });
+        session.caution = Some(Caution::Jobs { left: settings.prefetch, last: Instant::now() });
         Ok(session)
     }
 
@@ -99,6 +104,7 @@ impl Session {
             consumer,
             publisher: Arc::new(publisher),
             prefetch: settings.prefetch,
+            consuming: true,
             caution: None,
             queue,
             timeout,
@@ -115,17 +121,32 @@ impl Session {
     ///
     /// `in_hand` says whether a job is still being worked on: then no other can come, and the quiet means nothing.
     pub fn may_relax(&self, in_hand: bool) -> bool {
-        self.caution
-            .as_ref()
-            .is_some_and(|caution| caution.left == 0 || (!in_hand && caution.last.elapsed() >= QUIET))
+        match &self.caution {
+            _ if !self.consuming => false,
+            None => false,
+            Some(Caution::Jobs { left, last }) => *left == 0 || (!in_hand && last.elapsed() >= QUIET),
+            Some(Caution::Time(until)) => Instant::now() >= *until,
+        }
     }
 
     /// Goes on with the full prefetch limit; gives the jobs that had arrived and were not yet taken.
     pub async fn relax(&mut self) -> Result<Vec<Delivery>, Error> {
         self.caution = None;
         let untaken = self.stop_consuming().await?;
-        self.consumer = start_consumer(&self.channel, &self.queue, self.prefetch, self.timeout).await?;
+        self.resume(self.prefetch).await?;
         Ok(untaken)
+    }
+
+    /// Goes on consuming after [`Session::stop_consuming`], one job at a time for a while.
+    pub async fn resume_carefully(&mut self) -> Result<(), Error> {
+        self.caution = Some(Caution::Time(Instant::now() + AFTER_TRIAL));
+        self.resume(1).await
+    }
+
+    async fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
+        self.consumer = start_consumer(&self.channel, &self.queue, prefetch, self.timeout).await?;
+        self.consuming = true;
+        Ok(())
     }
 
     /// Publishes on this session's connection.
@@ -136,8 +157,8 @@ impl Session {
     /// The next job. An end that we did not ask for is an error, never a success. Safe to drop and call again.
     pub async fn next(&mut self) -> Result<Delivery, Error> {
         let next = self.consumer.next().await;
-        if let Some(caution) = &mut self.caution {
-            *caution = Caution { left: caution.left.saturating_sub(1), last: Instant::now() };
+        if let Some(Caution::Jobs { left, last }) = &mut self.caution {
+            (*left, *last) = (left.saturating_sub(1), Instant::now());
         }
         match next {
             Some(Ok(delivery)) => Ok(Delivery::new(delivery, self.timeout)),
@@ -158,8 +179,11 @@ impl Session {
         Ok((self.consume.status().blocked(), self.publish.status().blocked()))
     }
 
-    /// Takes no more jobs; gives those that had arrived and were not yet taken.
+    /// Takes no more jobs until it is resumed; gives those that had arrived and were not yet taken.
     pub async fn stop_consuming(&mut self) -> Result<Vec<Delivery>, Error> {
+        if !std::mem::take(&mut self.consuming) {
+            return Ok(Vec::new());
+        }
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
         step(self.timeout, "stop consuming", cancelling).await?;
         let buffered = self.consumer.by_ref().map_ok(|delivery| Delivery::new(delivery, self.timeout));

@@ -13,7 +13,8 @@ use crate::broker::session::SessionSettings;
 use crate::contract::{Defaults, Limits};
 use crate::flow::client::FlowSettings;
 use crate::flow::token::Credentials;
-use crate::retry::policy::Policy;
+use crate::handler::Rules;
+use crate::retry::policy::HELD_MAX;
 
 /// Options of `run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,7 +47,7 @@ pub struct RunConfig {
     /// How to log in there.
     pub credentials: Credentials,
     /// How often to try.
-    pub policy: Policy,
+    pub rules: Rules,
     /// Where to serve metrics.
     pub admin_addr: SocketAddr,
     /// How long a drain may take.
@@ -62,14 +63,14 @@ impl RunOptions {
         let log = self.log.validate(&mut invalid);
         let broker = self.broker.validate(&mut invalid);
         let flow = self.flow.validate(&mut invalid);
-        let policy = self.retry.validate(&mut invalid);
+        let rules = self.retry.validate(&mut invalid);
         let work = self.work.validate(&mut invalid);
         let config = (|| {
             let (endpoint, queues) = broker?;
             let (mut flow, credentials) = flow?;
             let work = work?;
-            let policy = policy?;
-            check_job_time(&policy, &flow, &mut invalid);
+            let rules = rules?;
+            check_job_time(&rules, &flow, &mut invalid);
             flow.max_idle = usize::from(work.concurrency);
             let session = SessionSettings {
                 endpoint,
@@ -85,7 +86,7 @@ impl RunOptions {
                 limits: work.limits,
                 flow,
                 credentials,
-                policy,
+                rules,
                 admin_addr: work.admin_addr,
                 drain_grace: work.drain_grace,
                 broker_give_up: work.broker_give_up,
@@ -98,14 +99,16 @@ impl RunOptions {
     }
 }
 
-/// RabbitMQ takes a delivery back after 30 minutes (`consumer_timeout`), and everything in hand with it. After its last
-/// attempt was begun a job can still take two calls to Flow Service and four to IMS, each up to its deadline.
-fn check_job_time(policy: &Policy, flow: &FlowSettings, invalid: &mut Invalid) {
+/// RabbitMQ takes a delivery back after 30 minutes (`consumer_timeout`), and everything in hand with it. After the last
+/// attempt in hand was begun it can still take a round of look-ups, another after a wait, two calls to create, one to see
+/// whether the connection is the only one, and four calls to IMS, each up to its deadline.
+fn check_job_time(rules: &Rules, flow: &FlowSettings, invalid: &mut Invalid) {
     const LONGEST: Duration = Duration::from_secs(25 * 60);
-    if policy.deadline + 2 * flow.timeout + 4 * IMS_TIMEOUT > LONGEST {
+    let looking = 2 * rules.lookups.longest(flow.timeout);
+    if HELD_MAX + rules.policy.hold + looking + 3 * flow.timeout + 4 * IMS_TIMEOUT > LONGEST {
         invalid.add(
-            "RETRY_DEADLINE",
-            "together with twice FLOW_TIMEOUT more than 24 minutes; RabbitMQ takes a job back after 30",
+            "FLOW_TIMEOUT",
+            "too long for so many LOOKUPS with such a LOOKUP_PAUSE: a job could be in hand for longer than 25 minutes, and RabbitMQ takes it back after 30",
         );
     }
 }

@@ -34,6 +34,10 @@ pub(super) struct WorkOptions {
     /// The sandbox of jobs that name none; without it such jobs are refused
     #[arg(long, env = "SANDBOX_NAME", value_name = "NAME")]
     sandbox_name: Option<Setting<SandboxName>>,
+    /// `on`: a connection's description ends with ` [job <id>]`, by which it is found again when it is unknown whether it
+    /// was created. `off`: descriptions stay as they are, and such a job can create a second connection
+    #[arg(long, env = "JOB_MARKER", value_name = "on|off", default_value = "on")]
+    job_marker: Setting<Switch>,
     /// Address of `/metrics`, `/livez` and `/readyz`
     #[arg(long, env = "ADMIN_ADDR", value_name = "IP:PORT", default_value = "127.0.0.1:9464")]
     admin_addr: Setting<SocketAddr>,
@@ -68,6 +72,20 @@ impl Value for TopologyMode {
     }
 }
 
+/// On or off.
+#[derive(Debug, Clone, Copy)]
+struct Switch(bool);
+
+impl Value for Switch {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "on" => Ok(Self(true)),
+            "off" => Ok(Self(false)),
+            _ => Err("expected on or off".to_owned()),
+        }
+    }
+}
+
 impl WorkOptions {
     /// The settings, or `None` with every fault noted.
     pub(super) fn validate(self, invalid: &mut Invalid) -> Option<Work> {
@@ -78,10 +96,9 @@ impl WorkOptions {
         let topology = invalid.take("TOPOLOGY", self.topology);
         let most = Bytes(128 << 20);
         let max_job_size = invalid.take_number("MAX_JOB_SIZE", self.max_job_size, Bytes(1024)..=most);
-        let defaults = Defaults {
-            ims_org_id: invalid.take_optional("IMS_ORG_ID", self.ims_org_id),
-            sandbox_name: invalid.take_optional("SANDBOX_NAME", self.sandbox_name),
-        };
+        let ims_org_id = invalid.take_optional("IMS_ORG_ID", self.ims_org_id);
+        let sandbox_name = invalid.take_optional("SANDBOX_NAME", self.sandbox_name);
+        let marker = invalid.take("JOB_MARKER", self.job_marker);
         let admin_addr = invalid.take("ADMIN_ADDR", self.admin_addr);
         let drain_grace =
             invalid.take_duration("DRAIN_GRACE", self.drain_grace, Duration::ZERO..=LONGEST_JOB);
@@ -94,7 +111,7 @@ impl WorkOptions {
             topology: topology?,
             reply_to_allow: patterns.map(str::to_owned).collect(),
             limits: Limits { max_bytes: max_job_size?.0 },
-            defaults,
+            defaults: Defaults { ims_org_id, sandbox_name, mark: marker?.0 },
             admin_addr: admin_addr?,
             drain_grace: drain_grace?,
             broker_give_up: broker_give_up?,

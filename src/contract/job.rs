@@ -110,6 +110,8 @@ pub struct Job {
     pub name: String,
     /// The connection spec's id.
     pub connection_spec_id: String,
+    /// The description that is sent, with the job's mark at its end; `None` if jobs leave no mark.
+    pub marked_description: Option<String>,
     /// When the job is no longer worth doing.
     pub expires_at: Option<Timestamp>,
     /// The body of `POST /connections`. It carries credentials.

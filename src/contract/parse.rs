@@ -8,6 +8,7 @@ use super::ids::{ImsOrgId, JobId, SandboxName};
 use super::job::{
     AuthDocument, ConnectionDocument, ConnectionSpec, Job, JobDocument, RequestAuth, RequestBody,
 };
+use super::marker::marked;
 use super::object::{Object, check_free, kind};
 use super::problem::Problems;
 use super::reply::SCHEMA_VERSION;
@@ -32,6 +33,8 @@ pub struct Defaults {
     pub ims_org_id: Option<ImsOrgId>,
     /// The sandbox of jobs that name none.
     pub sandbox_name: Option<SandboxName>,
+    /// Whether a connection's description ends with the mark of its job.
+    pub mark: bool,
 }
 
 /// What is accepted at all.
@@ -217,9 +220,13 @@ fn resolve(
         problems.add("connection.connectionSpec", "missing, and no source names it");
     }
     let (spec_name, connection_spec) = (auth.spec_name?, connection_spec?);
+    let marked_description = match &job_id {
+        Some(id) if defaults.mark => Some(marked(description.as_deref(), id)),
+        _ => None,
+    };
     let body = RequestBody {
         name: &name,
-        description: description.as_deref(),
+        description: marked_description.as_deref().or(description.as_deref()),
         auth: RequestAuth { spec_name: &spec_name, params: &auth.params, others: &auth.others },
         connection_spec: &connection_spec,
     };
@@ -236,6 +243,7 @@ fn resolve(
         sandbox_name: sandbox_name?,
         name,
         connection_spec_id: connection_spec.id,
+        marked_description,
         expires_at: document.expires_at,
         body,
     })

@@ -17,6 +17,7 @@ fn defaults() -> Defaults {
     Defaults {
         ims_org_id: Some(ImsOrgId::parse("1234@AdobeOrg").unwrap()),
         sandbox_name: Some(SandboxName::parse("dev").unwrap()),
+        mark: false,
     }
 }
 

@@ -1,23 +1,28 @@
-//! Flow Service over HTTP: one create, one answer.
+//! Flow Service over HTTP: creates a connection with one call, and looks for one.
 //!
 //! Does not decide what comes next: an answer becomes a [`Created`] or a classified [`Failure`], and the only call that is
 //! ever repeated is one that was refused for its token. Knows neither jobs nor queues.
+
+mod find;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::RequestBuilder;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
 
 use super::failure::{asks_for_fresh_token, classify};
-use super::http::{Answer, BuildError, End, Limits, call_result, client, endpoint, exchange, explain};
+use super::http::{
+    Answer, BuildError, End, Limits, MAX_ANSWER, call_result, client, endpoint, exchange, explain,
+};
 use super::problem::Problem;
 use super::redact::Redactor;
 use super::token::{AccessToken, TokenSource};
-use super::{CreateRequest, Created, Failure, FailureKind, FlowApi};
+use super::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found};
 use crate::metrics::http::{CallResult, HttpMetrics, Upstream};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -46,6 +51,7 @@ pub struct FlowClient {
     connections: Url,
     token: TokenSource,
     metrics: HttpMetrics,
+    timeout: Duration,
 }
 
 /// A refused or failed call, and whether another token might change that.
@@ -63,28 +69,54 @@ impl FlowClient {
             connections: endpoint("FLOW_URL", &url, &["connections"])?,
             token,
             metrics,
+            timeout,
         })
     }
 
     async fn post(&self, request: &CreateRequest, token: &AccessToken) -> Result<Created, Refused> {
-        let headers = self.headers(request, token)?;
-        let post = self.http.post(self.connections.clone()).headers(headers).body(request.body.clone());
+        let headers = self.headers(&request.ims_org_id, &request.sandbox_name, token)?;
+        let post = self.http.post(self.connections.clone()).headers(headers).header(CONTENT_TYPE, JSON);
+        let answer = self.call(post.body(request.body.clone()), MAX_ANSWER, &request.body, token).await?;
+        if let End::Whole = answer.end
+            && let Some(created) = created(&answer.body)
+        {
+            return Ok(created);
+        }
+        let failure = self.unreadable(&answer, "without the id of a connection", &request.body, token);
+        Err(Refused { failure, bad_token: false })
+    }
+
+    /// One call, counted; gives the answer if it is a 2xx. `sent` is what must not be repeated in an error.
+    async fn call(
+        &self,
+        request: RequestBuilder,
+        max_body: usize,
+        sent: &Bytes,
+        token: &AccessToken,
+    ) -> Result<Answer, Refused> {
         let call = self.metrics.call(Upstream::Flow);
-        match exchange(post).await {
-            Ok(answer) => {
-                call.ended(answer.call_result());
-                self.read(&answer, &request.body, token)
-            }
+        let answer = match exchange(request, max_body).await {
+            Ok(answer) => answer,
             Err(error) => {
                 call.ended(call_result(&error));
-                let failure = no_answer(&error, &self.redactor(&request.body, token));
-                Err(Refused { failure, bad_token: false })
+                let failure = no_answer(&error, &self.redactor(sent, token));
+                return Err(Refused { failure, bad_token: false });
             }
+        };
+        call.ended(answer.call_result());
+        if answer.status == 429 {
+            self.metrics.rate_limited(answer.retry_after());
         }
+        if answer.is_success() { Ok(answer) } else { Err(self.refused(&answer, sent, token)) }
     }
 
     /// The headers of Adobe's tutorials, and no other: `x-sandbox-id` beside them is refused (code 2110-400).
-    fn headers(&self, request: &CreateRequest, token: &AccessToken) -> Result<HeaderMap, Refused> {
+    fn headers(
+        &self,
+        ims_org_id: &str,
+        sandbox_name: &str,
+        token: &AccessToken,
+    ) -> Result<HeaderMap, Refused> {
         let given = |name: &HeaderName, value: &str| {
             HeaderValue::from_str(value).map_err(|_| Refused {
                 failure: Failure::new(
@@ -97,26 +129,10 @@ impl FlowClient {
         Ok(HeaderMap::from_iter([
             (AUTHORIZATION, token.header()),
             (API_KEY, self.token.api_key_header()),
-            (IMS_ORG_ID, given(&IMS_ORG_ID, &request.ims_org_id)?),
-            (SANDBOX_NAME, given(&SANDBOX_NAME, &request.sandbox_name)?),
-            (CONTENT_TYPE, JSON),
+            (IMS_ORG_ID, given(&IMS_ORG_ID, ims_org_id)?),
+            (SANDBOX_NAME, given(&SANDBOX_NAME, sandbox_name)?),
             (ACCEPT, JSON),
         ]))
-    }
-
-    fn read(&self, answer: &Answer, sent: &Bytes, token: &AccessToken) -> Result<Created, Refused> {
-        if answer.status == 429 {
-            self.metrics.rate_limited(answer.retry_after());
-        }
-        if !answer.is_success() {
-            return Err(self.refused(answer, sent, token));
-        }
-        if let End::Whole = answer.end
-            && let Some(created) = created(&answer.body)
-        {
-            return Ok(created);
-        }
-        Err(Refused { failure: self.unreadable(answer, sent, token), bad_token: false })
     }
 
     fn refused(&self, answer: &Answer, sent: &Bytes, token: &AccessToken) -> Refused {
@@ -139,17 +155,14 @@ impl FlowClient {
         Refused { failure, bad_token: asks_for_fresh_token(answer.status, code) }
     }
 
-    /// The connection most likely exists, but the answer does not tell its id.
-    fn unreadable(&self, answer: &Answer, sent: &Bytes, token: &AccessToken) -> Failure {
+    /// A success that does not say what it should.
+    fn unreadable(&self, answer: &Answer, lacking: &str, sent: &Bytes, token: &AccessToken) -> Failure {
         let redactor = self.redactor(sent, token);
         let description = answer.describe(None, None, &redactor);
         Failure {
             http_status: Some(answer.status),
             request_id: Problem::read(b"", answer.request_id()).request_id.map(|id| redactor.show(&id)),
-            ..Failure::new(
-                FailureKind::Unreadable,
-                format!("Flow Service answered {description}, without the id of a connection"),
-            )
+            ..Failure::new(FailureKind::Unreadable, format!("Flow Service answered {description}, {lacking}"))
         }
     }
 
@@ -163,27 +176,49 @@ impl FlowClient {
         redactor
     }
 
-    /// The only call that is made twice: once more after its token was refused.
-    async fn create_with(
+    /// Another token, if that may help a refused call; else the failure. A call is repeated for this and nothing else.
+    async fn fresh_token(
         &self,
-        request: &CreateRequest,
-        token: Arc<AccessToken>,
-    ) -> Result<Created, Failure> {
-        let refused = match self.post(request, &token).await {
-            Err(refused) if refused.bad_token => refused.failure,
-            other => return other.map_err(|refused| refused.failure),
-        };
-        match self.token.renew(&token).await? {
-            Some(fresh) => self.post(request, &fresh).await.map_err(|refused| refused.failure),
-            None => Err(refused),
+        refused: Refused,
+        token: &Arc<AccessToken>,
+    ) -> Result<Arc<AccessToken>, Failure> {
+        let Refused { failure, bad_token } = refused;
+        if !bad_token {
+            return Err(failure);
         }
+        self.token.renew(token).await?.ok_or(failure)
+    }
+
+    async fn search_with_token(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
+        let token = self.token.current().await?;
+        let refused = match self.search(request, &token).await {
+            Ok(found) => return Ok(found),
+            Err(refused) => refused,
+        };
+        let fresh = self.fresh_token(refused, &token).await?;
+        self.search(request, &fresh).await.map_err(|refused| refused.failure)
     }
 }
 
 impl FlowApi for FlowClient {
     async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
         let token = self.token.current().await?;
-        self.create_with(request, token).await
+        let refused = match self.post(request, &token).await {
+            Ok(created) => return Ok(created),
+            Err(refused) => refused,
+        };
+        let fresh = self.fresh_token(refused, &token).await?;
+        self.post(request, &fresh).await.map_err(|refused| refused.failure)
+    }
+
+    async fn find(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
+        match tokio::time::timeout(self.timeout, self.search_with_token(request)).await {
+            Ok(found) => found,
+            Err(_) => Err(Failure::new(
+                FailureKind::Timeout,
+                format!("Flow Service did not answer a look-up within {:?}", self.timeout),
+            )),
+        }
     }
 }
 

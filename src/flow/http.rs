@@ -18,8 +18,8 @@ use crate::telemetry::Chain;
 /// one that the server is about to close: for a create that would be an unknown outcome.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Every answer that we can use is a fraction of this; what is longer is not read.
-const MAX_BODY: usize = 64 * 1024;
+/// Every answer about one thing is a fraction of this; what is longer is not read.
+pub(super) const MAX_ANSWER: usize = 64 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -96,7 +96,7 @@ pub(super) fn endpoint(name: &'static str, base: &Url, path: &[&str]) -> Result<
 pub(super) struct Answer {
     /// The HTTP status.
     pub(super) status: u16,
-    /// The body, up to [`MAX_BODY`].
+    /// The body, up to the limit that was given.
     pub(super) body: Vec<u8>,
     /// Whether the body is whole.
     pub(super) end: End,
@@ -107,26 +107,28 @@ pub(super) struct Answer {
 pub(super) enum End {
     /// All of it is there.
     Whole,
-    /// It is longer than we are willing to read.
-    TooLong,
+    /// It is longer than so many bytes, which is all that we are willing to read.
+    TooLong(usize),
     /// The connection failed before the end.
     Cut(reqwest::Error),
 }
 
 /// Sends a request and reads the answer. An error means that there is no answer at all.
-pub(super) async fn exchange(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+///
+/// Of a body no more than `max_body` bytes are read.
+pub(super) async fn exchange(request: RequestBuilder, max_body: usize) -> Result<Answer, reqwest::Error> {
     let mut response = request.send().await?;
     let mut body = Vec::new();
-    let end = read_body(&mut response, &mut body).await;
+    let end = read_body(&mut response, &mut body, max_body).await;
     let status = response.status().as_u16();
     Ok(Answer { status, body, end, headers: std::mem::take(response.headers_mut()) })
 }
 
-async fn read_body(response: &mut Response, body: &mut Vec<u8>) -> End {
+async fn read_body(response: &mut Response, body: &mut Vec<u8>, max_body: usize) -> End {
     loop {
         match response.chunk().await {
             Ok(None) => return End::Whole,
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => return End::TooLong,
+            Ok(Some(chunk)) if body.len() + chunk.len() > max_body => return End::TooLong(max_body),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Err(error) => return End::Cut(error),
         }
@@ -177,7 +179,7 @@ impl Answer {
                 let why = explain(error, redactor);
                 format!("HTTP {status} with a body that broke off after {size} bytes ({why})")
             }
-            End::TooLong => format!("HTTP {status} with a body of more than {MAX_BODY} bytes"),
+            End::TooLong(max) => format!("HTTP {status} with a body of more than {max} bytes"),
             End::Whole if self.body.is_empty() => format!("HTTP {status} with an empty body"),
             End::Whole => {
                 let media_type = redactor.show(self.media_type().unwrap_or("of no known type"));

@@ -1,97 +1,22 @@
 //! The handler against a scripted Flow Service, on a paused clock.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
+mod doubt;
+mod script;
+
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Handled, Handler};
-use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
-use crate::contract::job::Job;
-use crate::flow::{CreateRequest, Created, Failure, FailureKind, FlowApi};
+pub(super) use self::script::job;
+use self::script::{Script, StopDuringCall, absent, created, failed, failed_asking, policy, rules};
+use super::{Handled, Handler, Past};
+use crate::flow::FailureKind;
 use crate::metrics::Metrics;
-use crate::retry::policy::{Limit, Policy};
+use crate::retry::policy::Limit;
+use crate::retry::tier::Tier;
 
-/// Answers in the order of its script and records when it was asked.
-struct Script {
-    answers: Mutex<VecDeque<Result<Created, Failure>>>,
-    calls: Mutex<Vec<Instant>>,
-}
-
-impl FlowApi for std::sync::Arc<Script> {
-    async fn create(&self, _request: &CreateRequest) -> Result<Created, Failure> {
-        self.calls.lock().unwrap().push(Instant::now());
-        self.answers.lock().unwrap().pop_front().expect("a call more than the script has answers for")
-    }
-}
-
-impl Script {
-    fn new(answers: impl IntoIterator<Item = Result<Created, Failure>>) -> std::sync::Arc<Self> {
-        std::sync::Arc::new(Self {
-            answers: Mutex::new(answers.into_iter().collect()),
-            calls: Mutex::default(),
-        })
-    }
-
-    fn calls(&self) -> usize {
-        self.calls.lock().unwrap().len()
-    }
-
-    fn gap(&self, index: usize) -> Duration {
-        let calls = self.calls.lock().unwrap();
-        calls[index + 1] - calls[index]
-    }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "it is an answer of the script")]
-fn created() -> Result<Created, Failure> {
-    Ok(Created { id: "c-1".to_owned(), etag: Some("\"e\"".to_owned()) })
-}
-
-fn failed(kind: FailureKind) -> Result<Created, Failure> {
-    failed_asking(kind, None)
-}
-
-fn failed_asking(kind: FailureKind, retry_after: Option<Duration>) -> Result<Created, Failure> {
-    Err(Failure {
-        kind,
-        message: "no".to_owned(),
-        http_status: None,
-        flow_code: None,
-        request_id: None,
-        retry_after,
-    })
-}
-
-fn job() -> Job {
-    Job {
-        id: JobId::parse("j-1").unwrap(),
-        ims_org_id: ImsOrgId::parse("1@AdobeOrg").unwrap(),
-        sandbox_name: SandboxName::parse("dev").unwrap(),
-        name: "n".to_owned(),
-        connection_spec_id: "s".to_owned(),
-        expires_at: None,
-        body: Bytes::from_static(b"{}"),
-    }
-}
-
-fn policy() -> Policy {
-    Policy {
-        max_attempts: 4,
-        base_delay: Duration::from_secs(1),
-        max_delay: Duration::from_secs(10),
-        max_retry_after: Duration::from_secs(60),
-        deadline: Duration::from_secs(300),
-    }
-}
-
-async fn handle(script: &std::sync::Arc<Script>, time_left: Option<Duration>) -> Handled {
-    let handler = Handler::new(std::sync::Arc::clone(script), policy(), Metrics::new().unwrap().jobs);
-    handler.handle(&job(), time_left, &CancellationToken::new()).await
-}
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
 async fn what_is_certainly_not_done_is_tried_again() {
@@ -99,108 +24,152 @@ async fn what_is_certainly_not_done_is_tried_again() {
         failed(FailureKind::NotSent),
         failed(FailureKind::Unavailable),
         failed(FailureKind::TokenUnavailable),
-        created(),
+        created("c-1"),
     ]);
-    let outcome = handle(&script, None).await;
-    assert!(matches!(outcome, Handled::Created { attempts: 4, .. }), "{outcome:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_may_have_been_done_is_not_repeated() {
-    for kind in
-        [FailureKind::Timeout, FailureKind::NoAnswer, FailureKind::ServerError, FailureKind::Unreadable]
-    {
-        let script = Script::new([failed(kind)]);
-        let outcome = handle(&script, None).await;
-        assert!(matches!(outcome, Handled::Failed { attempts: 1, limit: None, .. }), "{kind:?}: {outcome:?}");
-        assert_eq!(script.calls(), 1, "{kind:?}");
-    }
+    let outcome = script.handle(Past::NONE, None).await;
+    assert!(matches!(outcome, Handled::Created { attempts: 4, recovered: false, .. }), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_is_not_repeated() {
     for kind in [FailureKind::Refused, FailureKind::Unauthorized] {
         let script = Script::new([failed(kind)]);
-        let outcome = handle(&script, None).await;
-        assert!(matches!(outcome, Handled::Failed { attempts: 1, limit: None, .. }), "{kind:?}: {outcome:?}");
+        let outcome = script.handle(Past::NONE, None).await;
+        let expected = matches!(outcome, Handled::Failed { attempts: 1, limit: None, in_doubt: false, .. });
+        assert!(expected, "{kind:?}: {outcome:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_end() {
-    let script = Script::new((0..4).map(|_| failed(FailureKind::NotSent)));
-    let outcome = handle(&script, None).await;
-    assert!(
-        matches!(outcome, Handled::Failed { attempts: 4, limit: Some(Limit::Attempts), .. }),
-        "{outcome:?}"
-    );
+async fn attempts_end_and_those_of_earlier_deliveries_count() {
+    let script = Script::new((0..2).map(|_| failed(FailureKind::NotSent)));
+    let outcome = script.handle(Past { attempts: 2, ..Past::NONE }, None).await;
+    let expected =
+        matches!(outcome, Handled::Failed { attempts: 4, limit: Some(Limit::Attempts), in_doubt: false, .. });
+    assert!(expected, "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_waited_for_and_capped() {
-    let hour = Some(Duration::from_secs(3600));
-    let soon = Some(Duration::from_secs(7));
-    let script = Script::new([
-        failed_asking(FailureKind::Throttled, soon),
-        failed_asking(FailureKind::Throttled, hour),
-        created(),
-    ]);
-    let outcome = handle(&script, None).await;
-    assert!(matches!(outcome, Handled::Created { attempts: 3, .. }), "{outcome:?}");
-    assert!(script.gap(0) >= Duration::from_secs(7) && script.gap(0) < Duration::from_secs(9));
-    assert!(script.gap(1) >= Duration::from_secs(60) && script.gap(1) < Duration::from_secs(63));
+async fn the_deadline_counts_from_the_first_attempt_ever() {
+    let script = Script::new([failed(FailureKind::NotSent)]);
+    let long_ago = jiff::Timestamp::now() - policy().deadline;
+    let outcome = script.handle(Past { first_seen_at: Some(long_ago), ..Past::NONE }, None).await;
+    assert!(matches!(outcome, Handled::Failed { limit: Some(Limit::Deadline), .. }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_waited_for_in_hand_if_it_is_short() {
+    let script = Script::new([failed_asking(FailureKind::Throttled, Some(SECOND * 7)), created("c-1")]);
+    let outcome = script.handle(Past::NONE, None).await;
+    assert!(matches!(outcome, Handled::Created { attempts: 2, .. }), "{outcome:?}");
+    assert!(script.gap(0) >= SECOND * 7 && script.gap(0) < SECOND * 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_retry_after_is_waited_for_elsewhere() {
+    for (asked, expected) in [(30, Tier::OneMinute), (500, Tier::TenMinutes), (86_400, Tier::OneHour)] {
+        let script = Script::new([failed_asking(FailureKind::Throttled, Some(SECOND * asked))]);
+        let started = Instant::now();
+        match script.handle(Past { attempts: 1, ..Past::NONE }, None).await {
+            Handled::Later { tier, attempts: 2, failure: Some(_) } => assert_eq!(tier, expected),
+            other => panic!("{other:?}"),
+        }
+        assert!(started.elapsed() < SECOND);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_would_expire_while_waiting_ends_at_once() {
-    let script = Script::new([failed_asking(FailureKind::Throttled, Some(Duration::from_secs(30)))]);
+    let script = Script::new([failed_asking(FailureKind::Throttled, Some(SECOND * 30))]);
     let started = Instant::now();
-    let outcome = handle(&script, Some(Duration::from_secs(20))).await;
-    assert!(matches!(outcome, Handled::Expired { attempts: 1, .. }), "{outcome:?}");
-    assert_eq!(started.elapsed(), Duration::ZERO);
+    let outcome = script.handle(Past::NONE, Some(SECOND * 20)).await;
+    assert!(matches!(outcome, Handled::Expired { attempts: 1, failure: Some(_) }), "{outcome:?}");
+    assert!(started.elapsed() < SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_ends_at_shutdown_and_the_job_goes_back() {
-    let script = Script::new([failed_asking(FailureKind::Throttled, Some(Duration::from_secs(50)))]);
-    let handler = Handler::new(std::sync::Arc::clone(&script), policy(), Metrics::new().unwrap().jobs);
+async fn a_job_that_has_expired_is_not_begun() {
+    let script = Script::new([]);
+    let outcome = script.handle(Past::NONE, Some(Duration::ZERO)).await;
+    assert!(matches!(outcome, Handled::Expired { attempts: 0, failure: None }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_shutdown_a_waiting_job_waits_on_elsewhere_and_no_attempt_is_burnt() {
+    let script = Script::new([failed_asking(FailureKind::Throttled, Some(SECOND * 9))]);
     let stop = CancellationToken::new();
     let started = Instant::now();
-    let job = job();
-    let (outcome, ()) = tokio::join!(handler.handle(&job, None, &stop), async {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        stop.cancel();
-    });
-    assert!(matches!(outcome, Handled::HandedBack), "{outcome:?}");
-    assert_eq!(started.elapsed(), Duration::from_secs(5));
-    assert_eq!(script.calls(), 1);
+    let (outcome, ()) =
+        tokio::join!(script.handle_until(&stop, Past { attempts: 1, ..Past::NONE }, None), async {
+            tokio::time::sleep(SECOND * 5).await;
+            stop.cancel();
+        });
+    let expected =
+        matches!(outcome, Handled::Later { tier: Tier::TenSeconds, attempts: 2, failure: Some(_) });
+    assert!(expected, "{outcome:?}");
+    assert_eq!(started.elapsed(), SECOND * 5);
+    assert_eq!(script.creates(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_under_way_is_finished_at_shutdown() {
     let stop = CancellationToken::new();
-    let handler = Handler::new(StopDuringCall(stop.clone()), policy(), Metrics::new().unwrap().jobs);
-    let outcome = handler.handle(&job(), None, &stop).await;
+    let handler = Handler::new(StopDuringCall(stop.clone()), rules(), Metrics::new().unwrap().attempts);
+    let outcome = handler.handle(&job(), Past::NONE, None, &stop).await;
     assert!(matches!(outcome, Handled::Created { .. }), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_call_is_begun_after_a_stop() {
+async fn no_call_is_begun_after_a_stop_and_the_job_goes_back_as_it_came() {
     let script = Script::new([]);
-    let handler = Handler::new(std::sync::Arc::clone(&script), policy(), Metrics::new().unwrap().jobs);
     let stop = CancellationToken::new();
     stop.cancel();
-    let outcome = handler.handle(&job(), None, &stop).await;
+    let outcome = script.handle_until(&stop, Past { attempts: 1, ..Past::NONE }, None).await;
     assert!(matches!(outcome, Handled::HandedBack), "{outcome:?}");
 }
 
-/// Is told to stop while it creates.
-struct StopDuringCall(CancellationToken);
+#[tokio::test(start_paused = true)]
+async fn a_job_that_comes_twice_at_once_is_created_once() {
+    let script = Script::new([created("c-1")]);
+    let (one, other) = tokio::join!(script.handle(Past::NONE, None), script.handle(Past::NONE, None));
+    for outcome in [one, other] {
+        match outcome {
+            Handled::Created { created, .. } => assert_eq!(created.id, "c-1"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(script.creates(), 1);
+}
 
-impl FlowApi for StopDuringCall {
-    async fn create(&self, _request: &CreateRequest) -> Result<Created, Failure> {
-        self.0.cancel();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        created()
+#[tokio::test(start_paused = true)]
+async fn the_second_of_two_that_come_at_once_looks_before_it_creates() {
+    let script = Script::new([
+        failed(FailureKind::Refused),
+        absent(),
+        absent(),
+        absent(),
+        absent(),
+        created("c-1"),
+        absent(),
+    ]);
+    let (one, other) = tokio::join!(script.handle(Past::NONE, None), script.handle(Past::NONE, None));
+    assert!(matches!(one, Handled::Failed { .. }), "{one:?}");
+    assert!(matches!(other, Handled::Created { recovered: false, .. }), "{other:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_delivery_does_not_wait_in_hand_for_long() {
+    let script = Script::new([failed_asking(FailureKind::Throttled, Some(SECOND * 9)), created("c-1")]);
+    let second = async {
+        tokio::time::sleep(SECOND / 10).await;
+        let started = Instant::now();
+        (script.handle(Past { attempts: 3, ..Past::NONE }, None).await, started.elapsed())
+    };
+    let (_, (outcome, took)) = tokio::join!(script.handle(Past::NONE, None), second);
+    match outcome {
+        // Nine seconds and a bit are within the ten that a job is held.
+        Handled::Created { recovered: true, attempts: 3, .. } => assert!(took < policy().hold),
+        Handled::Later { attempts: 3, .. } => assert_eq!(took, policy().hold),
+        other => panic!("{other:?}"),
     }
 }

@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use super::{DURATION_BUCKETS, register};
+use crate::contract::history::DeadReason;
 
 /// One of the two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +153,7 @@ impl BrokerMetrics {
             self.blocked.with_label_values(&[role]);
         }
         for result in PublishResult::ALL.map(PublishResult::label) {
-            for kind in ["reply", "parked"] {
+            for kind in ["reply", "parked", "retry"] {
                 self.publishes.with_label_values(&[kind, result]);
             }
             self.publish_duration.with_label_values(&[result]);
@@ -160,7 +161,9 @@ impl BrokerMetrics {
         for reason in UNDELIVERABLE {
             self.undeliverable.with_label_values(&[reason]);
         }
-        self.dead_lettered.with_label_values(&["malformed"]);
+        for reason in DeadReason::OWN {
+            self.dead_lettered.with_label_values(&[reason.as_str()]);
+        }
         for kind in [SettlementKind::Ack, SettlementKind::Requeue].map(SettlementKind::label) {
             for stale in ["true", "false"] {
                 self.settlements.with_label_values(&[kind, stale]);
@@ -208,8 +211,8 @@ impl BrokerMetrics {
     }
 
     /// A message was parked in the dead-letter queue.
-    pub fn dead_lettered(&self, reason: &'static str) {
-        self.dead_lettered.with_label_values(&[reason]).inc();
+    pub fn dead_lettered(&self, reason: DeadReason) {
+        self.dead_lettered.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// A delivery was settled, or was found stale.

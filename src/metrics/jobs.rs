@@ -8,7 +8,6 @@ use prometheus::{
 
 use super::{DURATION_BUCKETS, register};
 use crate::contract::reply::ErrorCode;
-use crate::flow::FailureKind;
 
 /// From milliseconds to a day: how long a job may lie in the queue and be worked on.
 const AGE_BUCKETS: &[f64] = &[0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
@@ -22,6 +21,8 @@ pub enum JobEnd {
     Failed(ErrorCode),
     /// Put into the dead-letter queue, because nobody could be answered.
     Parked,
+    /// Put into a retry queue.
+    Deferred,
     /// Given back to the queue because the worker stops.
     HandedBack,
     /// Left to be delivered again, because the broker connection was lost.
@@ -35,13 +36,14 @@ impl JobEnd {
             Self::Created => "created",
             Self::Failed(code) => code.as_str(),
             Self::Parked => "parked",
+            Self::Deferred => "deferred",
             Self::HandedBack => "handed_back",
             Self::Abandoned => "abandoned",
         }
     }
 
     fn all() -> impl Iterator<Item = Self> {
-        let others = [Self::Created, Self::Parked, Self::HandedBack, Self::Abandoned];
+        let others = [Self::Created, Self::Parked, Self::Deferred, Self::HandedBack, Self::Abandoned];
         ErrorCode::ALL.map(Self::Failed).into_iter().chain(others)
     }
 }
@@ -66,10 +68,6 @@ pub struct JobMetrics {
     age: Histogram,
     payload: Histogram,
     in_flight: IntGauge,
-    attempt_failures: IntCounterVec,
-    retries: IntCounterVec,
-    retry_delay: Histogram,
-    ambiguous: IntCounter,
     panics: IntCounter,
     last_success: Gauge,
     last_delivery: Gauge,
@@ -114,24 +112,6 @@ impl JobMetrics {
                 registry,
                 IntGauge::new("jobs_in_flight", "Deliveries taken and not done with.")?,
             )?,
-            attempt_failures: counters(
-                "attempt_failures_total",
-                "Creates that failed, by kind of failure.",
-                "kind",
-            )?,
-            retries: counters("retries_scheduled_total", "Creates that are tried again.", "kind")?,
-            retry_delay: histogram(
-                "retry_delay_seconds",
-                "How long jobs wait to be tried again.",
-                &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0],
-            )?,
-            ambiguous: register(
-                registry,
-                IntCounter::new(
-                    "ambiguous_outcomes_total",
-                    "Creates whose outcome is unknown: sent, and no proper answer.",
-                )?,
-            )?,
             panics: register(
                 registry,
                 IntCounter::new("panics_total", "Panics caught at the border of a job.")?,
@@ -163,12 +143,6 @@ impl JobMetrics {
             self.completed.with_label_values(&[end.as_str()]);
             self.duration.with_label_values(&[end.as_str()]);
         }
-        for kind in FailureKind::ALL {
-            self.attempt_failures.with_label_values(&[kind.as_str()]);
-            if kind.verdict() == crate::retry::verdict::Verdict::Retry {
-                self.retries.with_label_values(&[kind.as_str()]);
-            }
-        }
     }
 
     /// A delivery was taken; `waited` is how long it lay in the queue, if its sender said when it was sent.
@@ -196,20 +170,6 @@ impl JobMetrics {
         if let (JobEnd::Created | JobEnd::Failed(_), Some(age)) = (end, age) {
             self.age.observe(age);
         }
-    }
-
-    /// A create failed.
-    pub fn attempt_failed(&self, kind: FailureKind) {
-        self.attempt_failures.with_label_values(&[kind.as_str()]).inc();
-        if kind.verdict() == crate::retry::verdict::Verdict::Reconcile {
-            self.ambiguous.inc();
-        }
-    }
-
-    /// A create will be tried again after `delay`.
-    pub fn retry_scheduled(&self, kind: FailureKind, delay: Duration) {
-        self.retries.with_label_values(&[kind.as_str()]).inc();
-        self.retry_delay.observe(delay.as_secs_f64());
     }
 
     /// A panic was caught.

@@ -1,29 +1,37 @@
-//! When a failed job is tried again inside the process, and when that ends.
+//! When a failed job is tried again, whether that wait is spent in hand or in a retry queue, and when it ends.
 //!
 //! Exponential ceilings with full jitter: the delay is drawn evenly from zero to the ceiling, so that jobs which
 //! failed together do not come back together. A `Retry-After` is a floor under the draw, never shortened by the
-//! jitter, but capped: a delivery is not held for an hour, so what asks for more is called again sooner than it asked,
-//! until the attempts are used up.
+//! jitter, but capped. Attempts and deadline are those of the job, however many deliveries it takes.
 
 use std::time::Duration;
 
-use backon::ExponentialBackoff;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-use super::doubling;
+use super::tier::Tier;
 
-/// How often and how long one delivery of a job is tried.
+/// What the ceiling grows by. With 2, twelve attempts would be over in minutes; with 4 they span hours, and all but the
+/// first few wait where they hold no slot.
+const GROWTH: f32 = 4.0;
+
+/// Longest time that a delivery is held. Must stay well below RabbitMQ's `consumer_timeout` (30 minutes); a call that
+/// begins before the end of it still takes its own time.
+pub const HELD_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// How often and how long a job is tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Calls at the most, the first included.
+    /// Attempts at the most, the first included.
     pub max_attempts: u32,
-    /// Ceiling of the first delay; each further one is doubled.
+    /// Ceiling of the first delay; each further one is four times as high.
     pub base_delay: Duration,
     /// Highest ceiling.
     pub max_delay: Duration,
     /// Longest `Retry-After` that is waited for.
     pub max_retry_after: Duration,
-    /// Time from the first call after which no further one is started. Must stay well below RabbitMQ's
-    /// `consumer_timeout` (30 minutes): a delivery is held, unacknowledged, all that time.
+    /// Longest delay that is waited for with the job in hand; a longer one is spent in a retry queue.
+    pub hold: Duration,
+    /// Time from the first attempt after which no further one is started.
     pub deadline: Duration,
 }
 
@@ -31,17 +39,44 @@ pub struct Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Wait this long, then try again.
-    Wait(Duration),
+    Wait(Wait),
     /// Do not try again.
     GiveUp(Limit),
+}
+
+/// A wait, and where it is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// With the job in hand, for this long.
+    Held(Duration),
+    /// In a retry queue.
+    Queued(Tier),
+}
+
+impl Wait {
+    /// How long it takes.
+    pub fn delay(self) -> Duration {
+        match self {
+            Self::Held(delay) => delay,
+            Self::Queued(tier) => tier.delay(),
+        }
+    }
+
+    /// Where it is spent, in logs and metric labels.
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::Held(_) => "held",
+            Self::Queued(tier) => tier.as_str(),
+        }
+    }
 }
 
 /// Why there is no further attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// [`Policy::max_attempts`] calls were made.
+    /// [`Policy::max_attempts`] were made.
     Attempts,
-    /// The next call would start after [`Policy::deadline`].
+    /// The next one would start after [`Policy::deadline`].
     Deadline,
 }
 
@@ -51,6 +86,17 @@ impl Limit {
         match self {
             Self::Attempts => "all attempts used",
             Self::Deadline => "no time left for another attempt",
+        }
+    }
+}
+
+impl Policy {
+    /// Where a wait is spent by a job that has been in hand for `held`.
+    pub fn place(&self, delay: Duration, held: Duration) -> Wait {
+        if delay <= self.hold && held.saturating_add(delay) <= HELD_MAX {
+            Wait::Held(delay)
+        } else {
+            Wait::Queued(Tier::at_least(delay))
         }
     }
 }
@@ -65,107 +111,146 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Starts counting; `random` is where the jitter comes from.
-    pub fn new(policy: &Policy, random: fastrand::Rng) -> Self {
-        let ceilings = doubling(policy.base_delay, policy.max_delay);
-        Self { policy: *policy, ceilings, random, made: 0 }
+    /// Goes on counting after the attempts `made` by earlier deliveries; `random` is where the jitter comes from.
+    pub fn new(policy: &Policy, made: u32, random: fastrand::Rng) -> Self {
+        let mut ceilings = ExponentialBuilder::new()
+            .with_min_delay(policy.base_delay)
+            .with_max_delay(policy.max_delay)
+            .with_factor(GROWTH)
+            .without_max_times()
+            .build();
+        for _ in 0..made.min(policy.max_attempts) {
+            ceilings.next();
+        }
+        Self { policy: *policy, ceilings, random, made }
     }
 
-    /// A call is about to be made.
+    /// An attempt begins.
     pub fn start(&mut self) {
-        self.made += 1;
+        self.made = self.made.saturating_add(1);
     }
 
-    /// Calls made so far.
+    /// Attempts made so far.
     pub fn made(&self) -> u32 {
         self.made
     }
 
-    /// The last call failed and may be repeated: when?
-    pub fn after_failure(&mut self, retry_after: Option<Duration>, since_first_call: Duration) -> Next {
+    /// The last attempt failed and another may help: when?
+    ///
+    /// `held` is the time that the job has been in hand, `age` the time since its first attempt ever.
+    pub fn after_failure(&mut self, retry_after: Option<Duration>, held: Duration, age: Duration) -> Next {
         if self.made >= self.policy.max_attempts {
             return Next::GiveUp(Limit::Attempts);
         }
         let ceiling = self.ceilings.next().unwrap_or(self.policy.max_delay);
         let floor = retry_after.unwrap_or_default().min(self.policy.max_retry_after);
         let delay = floor.saturating_add(ceiling.mul_f64(self.random.f64()));
-        if since_first_call.saturating_add(delay) > self.policy.deadline {
+        let wait = self.policy.place(delay, held);
+        if age.saturating_add(wait.delay()) > self.policy.deadline {
             return Next::GiveUp(Limit::Deadline);
         }
-        Next::Wait(delay)
+        Next::Wait(wait)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn policy() -> Policy {
         Policy {
-            max_attempts: 5,
-            base_delay: Duration::from_millis(500),
-            max_delay: Duration::from_secs(30),
-            max_retry_after: Duration::from_secs(60),
-            deadline: Duration::from_secs(300),
+            max_attempts: 12,
+            base_delay: SECOND / 2,
+            max_delay: SECOND * 3600,
+            max_retry_after: SECOND * 3600,
+            hold: SECOND * 5,
+            deadline: SECOND * 86_400,
         }
     }
 
-    fn wait(attempts: &mut Attempts, retry_after: Option<Duration>) -> Duration {
+    fn seeded(policy: &Policy, made: u32, seed: u64) -> Attempts {
+        Attempts::new(policy, made, fastrand::Rng::with_seed(seed))
+    }
+
+    fn wait(attempts: &mut Attempts, retry_after: Option<Duration>) -> Wait {
         attempts.start();
-        match attempts.after_failure(retry_after, Duration::ZERO) {
-            Next::Wait(delay) => delay,
+        match attempts.after_failure(retry_after, Duration::ZERO, Duration::ZERO) {
+            Next::Wait(wait) => wait,
             Next::GiveUp(limit) => panic!("{limit:?}"),
         }
     }
 
     #[test]
-    fn the_first_call_counts_as_an_attempt() {
-        let policy = Policy { max_attempts: 2, ..policy() };
-        let mut attempts = Attempts::new(&policy, fastrand::Rng::with_seed(1));
+    fn the_first_attempt_counts_and_so_do_those_of_earlier_deliveries() {
+        let policy = Policy { max_attempts: 5, ..policy() };
+        let mut attempts = seeded(&policy, 3, 1);
         wait(&mut attempts, None);
         attempts.start();
-        assert_eq!(attempts.after_failure(None, Duration::ZERO), Next::GiveUp(Limit::Attempts));
-        assert_eq!(attempts.made(), 2);
+        let next = attempts.after_failure(None, Duration::ZERO, Duration::ZERO);
+        assert_eq!(next, Next::GiveUp(Limit::Attempts));
+        assert_eq!(attempts.made(), 5);
     }
 
     #[test]
-    fn no_call_starts_after_the_deadline() {
-        let mut attempts = Attempts::new(&policy(), fastrand::Rng::with_seed(1));
+    fn no_attempt_starts_after_the_deadline() {
+        let mut attempts = seeded(&policy(), 0, 1);
         attempts.start();
-        let late = Duration::from_secs(300);
-        assert_eq!(attempts.after_failure(Some(Duration::from_secs(1)), late), Next::GiveUp(Limit::Deadline));
+        let next = attempts.after_failure(Some(SECOND), Duration::ZERO, policy().deadline);
+        assert_eq!(next, Next::GiveUp(Limit::Deadline));
     }
 
     #[test]
     fn jitter_reaches_down_to_zero_and_up_to_the_ceiling() {
-        let mut random = fastrand::Rng::with_seed(7);
         let firsts: Vec<Duration> =
-            (0..1_000).map(|_| wait(&mut Attempts::new(&policy(), random.fork()), None)).collect();
+            (0..1_000).map(|seed| wait(&mut seeded(&policy(), 0, seed), None).delay()).collect();
         assert!(firsts.iter().any(|delay| *delay < Duration::from_millis(25)));
         assert!(firsts.iter().any(|delay| *delay > Duration::from_millis(475)));
         assert!(firsts.iter().all(|delay| *delay <= Duration::from_millis(500)));
     }
 
+    #[test]
+    fn a_short_wait_is_held_and_a_long_one_queued_and_nothing_is_held_for_ever() {
+        let policy = policy();
+        assert_eq!(policy.place(SECOND * 5, Duration::ZERO), Wait::Held(SECOND * 5));
+        assert_eq!(policy.place(SECOND * 6, Duration::ZERO), Wait::Queued(Tier::TenSeconds));
+        assert_eq!(policy.place(SECOND * 300, Duration::ZERO), Wait::Queued(Tier::TenMinutes));
+        assert_eq!(policy.place(SECOND, HELD_MAX), Wait::Queued(Tier::TenSeconds));
+    }
+
+    #[test]
+    fn by_default_a_service_may_be_away_for_hours() {
+        let total: Duration = (0..100)
+            .map(|seed| {
+                let mut attempts = seeded(&policy(), 0, seed);
+                (1..12).map(|_| wait(&mut attempts, None).delay()).sum::<Duration>()
+            })
+            .sum::<Duration>()
+            / 100;
+        assert!(total > SECOND * 3600 * 3 && total < SECOND * 3600 * 6, "{total:?}");
+    }
+
     proptest! {
         #[test]
-        fn delays_stay_under_their_doubling_ceilings(seed in any::<u64>()) {
-            let policy = Policy { max_attempts: 20, ..policy() };
-            let mut attempts = Attempts::new(&policy, fastrand::Rng::with_seed(seed));
+        fn delays_stay_under_their_growing_ceilings(seed in any::<u64>()) {
+            let policy = Policy { hold: SECOND * 3600, ..policy() };
+            let policy = Policy { max_delay: SECOND * 100, ..policy };
+            let mut attempts = seeded(&policy, 0, seed);
             let mut ceiling = policy.base_delay;
-            for _ in 0..12 {
-                prop_assert!(wait(&mut attempts, None) <= ceiling);
-                ceiling = (ceiling * 2).min(policy.max_delay);
+            for _ in 0..11 {
+                prop_assert!(wait(&mut attempts, None).delay() <= ceiling);
+                ceiling = (ceiling * 4).min(policy.max_delay);
             }
         }
 
         #[test]
         fn retry_after_is_a_capped_floor(seed in any::<u64>(), asked in any::<u64>()) {
             let policy = policy();
-            let mut attempts = Attempts::new(&policy, fastrand::Rng::with_seed(seed));
-            let delay = wait(&mut attempts, Some(Duration::from_secs(asked)));
-            let floor = Duration::from_secs(asked).min(policy.max_retry_after);
-            prop_assert!(delay >= floor && delay <= floor + policy.base_delay);
+            let delay = wait(&mut seeded(&policy, 0, seed), Some(Duration::from_secs(asked))).delay();
+            prop_assert!(delay >= Duration::from_secs(asked).min(policy.max_retry_after));
         }
     }
 }

@@ -12,9 +12,11 @@ use crate::broker;
 use crate::broker::delivery::Delivery;
 use crate::broker::properties::{NewProperties, Properties};
 use crate::broker::publisher::{PublishError, Publisher};
+use crate::contract::history::{self, DeadReason, History};
 use crate::contract::reply::{Outcome, Reply, reply_id};
 use crate::metrics::broker::{BrokerMetrics, PublishResult};
 use crate::retry::doubling;
+use crate::retry::tier::Tier;
 use crate::telemetry::Chain;
 
 /// First pause before a message that was not taken is published again; it doubles.
@@ -28,6 +30,27 @@ const HEADER_LENGTH: usize = 1024;
 
 /// Headers that travel from the job to its reply (W3C Trace Context).
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+
+/// What is noted on a parked message besides the reason.
+pub(super) struct Parked {
+    pub(super) attempts: u32,
+    pub(super) why: String,
+}
+
+impl Parked {
+    /// Of a job that was answered.
+    pub(super) fn of(reply: &Reply) -> Self {
+        let why = match &reply.outcome {
+            Outcome::Failed { error } => error.message.clone(),
+            Outcome::Created { .. } => String::new(),
+        };
+        Self { attempts: reply.attempts, why }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(HEADER_LENGTH).collect()
+}
 
 /// Publishes on behalf of one job.
 #[derive(Debug)]
@@ -77,28 +100,54 @@ impl Answering<'_> {
             ("undeliverable-queue", queue.to_owned()),
             ("undeliverable-reason", why.to_string()),
         ]);
-        self.park(&parking, &properties, body).await?;
+        self.park("parked", &parking, &properties, body).await?;
         self.metrics.reply_undeliverable(why.result());
         Ok(())
     }
 
-    /// Puts a message that is no job, and has no sender to answer, into the dead-letter queue.
-    pub(super) async fn dead_letter(&self, job: &Delivery, why: &str) -> Result<(), broker::Error> {
+    /// Puts a copy into the dead-letter queue.
+    pub(super) async fn dead_letter(
+        &self,
+        job: &Delivery,
+        reason: DeadReason,
+        parked: &Parked,
+    ) -> Result<(), broker::Error> {
         let properties = job.properties.clone().with_headers([
-            ("dead-reason", "malformed".to_owned()),
-            ("dead-at", now_to_the_millisecond().to_string()),
-            ("job-last-error", why.chars().take(HEADER_LENGTH).collect()),
+            (history::DEAD_REASON, reason.as_str().to_owned()),
+            (history::DEAD_AT, now_to_the_millisecond().to_string()),
+            (history::ATTEMPTS, parked.attempts.to_string()),
+            (history::LAST_ERROR, shortened(&parked.why)),
         ]);
-        self.park(&self.routes.dead(), &properties, &job.body).await?;
-        self.metrics.dead_lettered("malformed");
+        self.park("parked", &self.routes.dead(), &properties, &job.body).await?;
+        self.metrics.dead_lettered(reason);
         Ok(())
     }
 
+    /// Puts a job into a retry queue, from which it comes back by itself.
+    pub(super) async fn defer(
+        &self,
+        job: &Delivery,
+        tier: Tier,
+        history: &History,
+        why: &str,
+    ) -> Result<(), broker::Error> {
+        let why = (!why.is_empty()).then(|| (history::LAST_ERROR, shortened(why)));
+        let properties = job.properties.clone().without_headers(&history::ALL);
+        let properties = properties.with_headers(history.headers().chain(why));
+        self.park("retry", &self.routes.retry(tier), &properties, &job.body).await
+    }
+
     /// Publishes to one of the worker's own queues, until it takes the message.
-    async fn park(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), broker::Error> {
+    async fn park(
+        &self,
+        kind: &'static str,
+        queue: &str,
+        properties: &Properties,
+        body: &[u8],
+    ) -> Result<(), broker::Error> {
         let mut pauses = doubling(PUBLISH_PAUSE, PUBLISH_PAUSE_MAX);
         loop {
-            let error = match self.publish("parked", queue, properties, body).await {
+            let error = match self.publish(kind, queue, properties, body).await {
                 Ok(()) => return Ok(()),
                 Err(PublishError::Unconfirmed(error)) => return Err(error),
                 Err(error) => error,
@@ -121,9 +170,7 @@ impl Answering<'_> {
     ) -> Result<(), PublishError> {
         let mut pauses = doubling(PUBLISH_PAUSE, PUBLISH_PAUSE_MAX);
         loop {
-            while self.publisher.is_blocked() && self.publisher.is_connected() {
-                tokio::time::sleep(PUBLISH_PAUSE).await;
-            }
+            self.publisher.unblocked().await;
             let started = Instant::now();
             let published = self.publisher.publish(queue, properties, body).await;
             let result = published.as_ref().map_or_else(PublishError::result, |()| PublishResult::Confirmed);

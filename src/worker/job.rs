@@ -5,33 +5,27 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, info, warn};
+use tracing::{Span, warn};
 
-use super::Worker;
-use super::answer::{Answering, now_to_the_millisecond};
+use super::answer::{Answering, Parked};
+use super::arrival::{Arrival, unix_now};
+use super::decision::{Decision, Deferral};
+use super::suspicion::{self, Suspicion};
+use super::{Company, Worker, reply};
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
 use crate::broker::publisher::Publisher;
+use crate::contract::history::{DeadReason, History};
 use crate::contract::ids::JobId;
 use crate::contract::job::Job;
-use crate::contract::reply::{CreatedConnection, ErrorCode, Outcome, Reply, ReplyError, SCHEMA_VERSION};
 use crate::contract::{self, Envelope, Rejected};
-use crate::flow::{Failure, FlowApi};
-use crate::handler::Handled;
+use crate::flow::FlowApi;
+use crate::handler::{Handled, Past};
 use crate::metrics::broker::SettlementKind;
 use crate::metrics::jobs::JobEnd;
-
-/// What is to be done with a delivery.
-enum Decision {
-    /// Tell the sender, then acknowledge.
-    Answer(Reply),
-    /// Nobody can be told: park it, then acknowledge.
-    Park(Rejected),
-    /// Give it back to the queue as it came.
-    HandBack,
-}
+use crate::retry::doubt::Doubt;
+use crate::retry::tier::Tier;
 
 /// Why a job's task ends without settling its delivery.
 #[derive(Debug)]
@@ -41,7 +35,8 @@ impl<F: FlowApi> Worker<F> {
     /// Does all that is to be done about one delivery. An error means that the session is no good any more.
     pub(super) async fn process(
         &self,
-        mut delivery: Delivery,
+        delivery: Delivery,
+        company: Company,
         publisher: &Publisher,
         stop: &CancellationToken,
     ) -> Result<(), Unsettled> {
@@ -53,25 +48,20 @@ impl<F: FlowApi> Worker<F> {
             arrival.waited(),
         );
         let mut job_id = None;
-        let decision = self.decide_safely(&mut delivery, &mut job_id, stop).await;
+        let decision = self.decide_safely(&delivery, company, publisher, &mut job_id, stop).await;
         let answering = Answering { publisher, routes: &self.routes, metrics: &self.metrics.broker };
-        let (publishing, how, end) = match &decision {
-            Decision::Answer(reply) => {
-                (answering.reply(&delivery, reply).await, Settlement::Ack, end_of(reply))
-            }
-            Decision::Park(rejected) => {
-                let why = rejected.to_string();
-                (answering.dead_letter(&delivery, &why).await, Settlement::Ack, JobEnd::Parked)
-            }
-            Decision::HandBack => (Ok(()), Settlement::Requeue, JobEnd::HandedBack),
+        let told = publish(&answering, &delivery, &decision).await;
+        let settlement = match decision {
+            Decision::HandBack => Settlement::Requeue,
+            _ => Settlement::Ack,
         };
-        let settled = match publishing {
-            Ok(()) => self.settle(delivery, how).await,
+        let settled = match told {
+            Ok(()) => self.settle(delivery, settlement).await,
             Err(error) => Err(error),
         };
         match settled {
             Ok(()) => {
-                self.finished(&arrival, end, &decision);
+                self.finished(&arrival, decision.end(), &decision);
                 Ok(())
             }
             Err(error) => {
@@ -84,51 +74,74 @@ impl<F: FlowApi> Worker<F> {
     /// Decides, and survives a panic: then the sender is told that the worker is at fault.
     async fn decide_safely(
         &self,
-        delivery: &mut Delivery,
+        delivery: &Delivery,
+        company: Company,
+        publisher: &Publisher,
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
-        let deciding = AssertUnwindSafe(self.decide(delivery, job_id, stop)).catch_unwind();
+        let deciding =
+            AssertUnwindSafe(self.decide(delivery, company, publisher, job_id, stop)).catch_unwind();
         match deciding.await {
             Ok(decision) => decision,
             // The panic hook has logged what and where.
             Err(_payload) => {
                 self.metrics.jobs.panicked();
                 let message = "the worker failed on this job; whether the connection exists is unknown";
-                let error = ReplyError::new(ErrorCode::Internal, message);
-                Decision::Answer(failed(job_id.as_ref(), error, 0))
+                let reply = reply::internal(job_id.as_ref(), message);
+                Decision::Answer(reply, Some(DeadReason::Internal))
             }
         }
     }
 
     async fn decide(
         &self,
-        delivery: &mut Delivery,
+        delivery: &Delivery,
+        company: Company,
+        publisher: &Publisher,
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
         let envelope = Envelope { message_id: delivery.properties.message_id().map(str::to_owned) };
+        let history = delivery.history();
+        if let Some(decision) = suspect(delivery, company, &history, &envelope) {
+            return decision;
+        }
         let job = match contract::parse(&delivery.body, &envelope, &self.defaults, self.limits) {
             Ok(job) => job,
             Err(rejected) => return self.reject(rejected, delivery),
         };
         Span::current().record("job_id", job.id.as_str());
         *job_id = Some(job.id.clone());
-        // The job holds its own copy from here on, and may be held for minutes.
-        delivery.body.clear();
         let Some(_slot) = self.slot(stop).await else { return Decision::HandBack };
-        if delivery.is_stale() {
+        // What comes of a job could not be published: it is better not begun.
+        if stop.run_until_cancelled(publisher.unblocked()).await.is_none() || delivery.is_stale() {
             return Decision::HandBack;
         }
-        let time_left = match time_left(&job) {
-            Ok(time_left) => time_left,
-            Err(message) => {
-                let error = ReplyError::new(ErrorCode::Expired, message);
-                return Decision::Answer(failed(Some(&job.id), error, 0));
-            }
+        let past = Past {
+            attempts: history.attempts.unwrap_or_default(),
+            first_seen_at: history.first_seen_at,
+            doubt: match (delivery.redelivered, history.attempts) {
+                (true, _) => Doubt::Open,
+                (false, Some(_)) => Doubt::Settled,
+                (false, None) => Doubt::None,
+            },
         };
-        let handled = self.handler.handle(&job, time_left, stop).await;
-        answer_to(job, handled)
+        let began = Timestamp::now();
+        match self.handler.handle(&job, past, time_left(&job), stop).await {
+            Handled::HandedBack => Decision::HandBack,
+            Handled::Later { .. } if delivery.is_stale() => Decision::HandBack,
+            Handled::Later { tier, attempts, failure } => Decision::Defer(Deferral {
+                tier,
+                history: History {
+                    attempts: Some(attempts),
+                    first_seen_at: history.first_seen_at.or(Some(began)),
+                    trials: None,
+                },
+                why: failure.map(|failure| failure.to_string()).unwrap_or_default(),
+            }),
+            handled => reply::answer(job, handled),
+        }
     }
 
     /// What to do about a message that is no job: answer it if there is anything to answer to.
@@ -144,8 +157,7 @@ impl<F: FlowApi> Worker<F> {
         if !known {
             return Decision::Park(rejected);
         }
-        let error = ReplyError::new(ErrorCode::InvalidJob, rejected.to_string());
-        Decision::Answer(failed(rejected.job_id.as_ref(), error, 0))
+        Decision::Answer(reply::invalid(&rejected), None)
     }
 
     async fn settle(&self, delivery: Delivery, settlement: Settlement) -> Result<(), broker::Error> {
@@ -165,131 +177,74 @@ impl<F: FlowApi> Worker<F> {
     fn finished(&self, arrival: &Arrival, end: JobEnd, decision: &Decision) {
         let took = arrival.at.elapsed();
         self.metrics.jobs.completed(end, took, unix_now(), arrival.age());
-        let outcome = end.as_str();
-        let duration_seconds = took.as_secs_f64();
-        match decision {
-            Decision::Answer(Reply { outcome: Outcome::Created { connection }, attempts, .. }) => {
-                info!(outcome, attempts, duration_seconds, connection_id = connection.id, "job done");
+        decision.log(end, took);
+    }
+}
+
+/// Publishes all that has to be safe before the delivery is settled.
+async fn publish(
+    answering: &Answering<'_>,
+    delivery: &Delivery,
+    decision: &Decision,
+) -> Result<(), broker::Error> {
+    match decision {
+        Decision::Answer(reply, park) => {
+            if let Some(reason) = park {
+                answering.dead_letter(delivery, *reason, &Parked::of(reply)).await?;
             }
-            Decision::Answer(Reply { outcome: Outcome::Failed { error }, attempts, .. }) => info!(
-                outcome,
-                attempts,
-                duration_seconds,
-                code = error.code.as_str(),
-                http_status = error.http_status,
-                flow_code = error.flow_code,
-                request_id = error.request_id,
-                error = error.message,
-                "job done"
-            ),
-            Decision::Park(rejected) => {
-                warn!(outcome, duration_seconds, error = %rejected, "job done");
-            }
-            Decision::HandBack => info!(outcome, duration_seconds, "job done"),
+            answering.reply(delivery, reply).await
         }
+        Decision::Park(rejected) => {
+            let parked = Parked { attempts: 0, why: rejected.to_string() };
+            answering.dead_letter(delivery, DeadReason::Malformed, &parked).await
+        }
+        Decision::Defer(Deferral { tier, history, why }) => {
+            answering.defer(delivery, *tier, history, why).await
+        }
+        Decision::HandBack => Ok(()),
     }
 }
 
-/// When a delivery came, and when its sender sent it.
-struct Arrival {
-    at: Instant,
-    at_unix: f64,
-    sent_unix: Option<f64>,
+/// Whether a delivery is to be tried with nothing else in hand.
+pub(super) fn is_to_be_alone(delivery: &Delivery) -> bool {
+    let trials = delivery.history().trials;
+    suspicion::of(trials, delivery.redelivered, delivery.delivery_count) == Suspicion::Alone
 }
 
-impl Arrival {
-    fn of(delivery: &Delivery) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "Unix time in seconds is far below 2^52")]
-        let sent_unix = delivery.properties.timestamp().map(|seconds| seconds as f64);
-        Self { at: Instant::now(), at_unix: unix_now(), sent_unix }
-    }
-
-    /// AMQP timestamps are whole seconds and clocks differ, so a job may seem to come from the future.
-    fn waited(&self) -> Option<f64> {
-        self.sent_unix.map(|sent| (self.at_unix - sent).max(0.0))
-    }
-
-    fn age(&self) -> Option<f64> {
-        self.sent_unix.map(|sent| (unix_now() - sent).max(0.0))
-    }
-}
-
-fn unix_now() -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "Unix time in milliseconds is below 2^52")]
-    let milliseconds = Timestamp::now().as_millisecond() as f64;
-    milliseconds / 1000.0
-}
-
-/// The time until a job expires; an explanation if it has.
-fn time_left(job: &Job) -> Result<Option<Duration>, String> {
-    let Some(expires_at) = job.expires_at else { return Ok(None) };
-    let left = expires_at.duration_since(Timestamp::now());
-    match Duration::try_from(left) {
-        Ok(left) if !left.is_zero() => Ok(Some(left)),
-        _ => Err(format!("the job expired at {expires_at}, before the worker took it")),
-    }
-}
-
-/// What the sender is told about a job that was handled.
-fn answer_to(job: Job, handled: Handled) -> Decision {
-    match handled {
-        Handled::Created { created, attempts } => Decision::Answer(Reply {
-            schema_version: SCHEMA_VERSION,
-            job_id: Some(job.id.as_str().to_owned()),
-            outcome: Outcome::Created {
-                connection: CreatedConnection {
-                    id: created.id,
-                    etag: created.etag,
-                    name: job.name,
-                    connection_spec_id: job.connection_spec_id,
-                    ims_org_id: job.ims_org_id.as_str().to_owned(),
-                    sandbox_name: job.sandbox_name.as_str().to_owned(),
-                    recovered: false,
-                },
+/// What to do about a delivery that may be one that kills the worker, if it is not to be tried now. Its body is not
+/// looked into: that may be what kills.
+fn suspect(
+    delivery: &Delivery,
+    company: Company,
+    history: &History,
+    envelope: &Envelope,
+) -> Option<Decision> {
+    let note = |trials, why: &str| {
+        Some(Decision::Defer(Deferral {
+            tier: Tier::TenSeconds,
+            history: History {
+                attempts: Some(history.attempts.unwrap_or_default()),
+                first_seen_at: history.first_seen_at,
+                trials: Some(trials),
             },
-            attempts,
-            completed_at: now_to_the_millisecond(),
-        }),
-        Handled::Failed { failure, limit, attempts } => {
-            let message = match limit {
-                Some(limit) => format!("{failure} ({})", limit.as_str()),
-                None => failure.to_string(),
-            };
-            let error = with_answer(ReplyError::new(failure.kind.code(), message), failure);
-            Decision::Answer(failed(Some(&job.id), error, attempts))
+            why: why.to_owned(),
+        }))
+    };
+    match suspicion::of(history.trials, delivery.redelivered, delivery.delivery_count) {
+        Suspicion::None => None,
+        Suspicion::Alone if company == Company::Nobody => None,
+        Suspicion::Alone => note(history.trials.unwrap_or_default(), "another job is being tried alone"),
+        Suspicion::Note(trials) => note(trials, "the session ended while the job was in hand"),
+        Suspicion::Guilty => {
+            let message = "each time the worker tried this job alone, it or its session ended; whether the connection exists is unknown";
+            let id = envelope.message_id.as_deref().and_then(|id| JobId::parse(id).ok());
+            Some(Decision::Answer(reply::internal(id.as_ref(), message), Some(DeadReason::CrashLoop)))
         }
-        Handled::Expired { failure, attempts } => {
-            let message =
-                format!("the job expires before it can be tried again; the last failure: {failure}");
-            let error = with_answer(ReplyError::new(ErrorCode::Expired, message), failure);
-            Decision::Answer(failed(Some(&job.id), error, attempts))
-        }
-        Handled::HandedBack => Decision::HandBack,
     }
 }
 
-fn end_of(reply: &Reply) -> JobEnd {
-    match &reply.outcome {
-        Outcome::Created { .. } => JobEnd::Created,
-        Outcome::Failed { error } => JobEnd::Failed(error.code),
-    }
-}
-
-fn failed(job_id: Option<&JobId>, error: ReplyError, attempts: u32) -> Reply {
-    Reply {
-        schema_version: SCHEMA_VERSION,
-        job_id: job_id.map(|id| id.as_str().to_owned()),
-        outcome: Outcome::Failed { error },
-        attempts,
-        completed_at: now_to_the_millisecond(),
-    }
-}
-
-fn with_answer(error: ReplyError, failure: Failure) -> ReplyError {
-    ReplyError {
-        http_status: failure.http_status,
-        flow_code: failure.flow_code,
-        request_id: failure.request_id,
-        ..error
-    }
+/// The time until a job expires, if it does; nothing if it has.
+fn time_left(job: &Job) -> Option<Duration> {
+    let left = job.expires_at?.duration_since(Timestamp::now());
+    Some(Duration::try_from(left).unwrap_or_default())
 }

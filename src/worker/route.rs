@@ -3,6 +3,7 @@
 use wildmatch::WildMatch;
 
 use crate::broker::topology::Queues;
+use crate::retry::tier::Tier;
 
 /// The rule for `reply_to`, which any sender can set to anything.
 #[derive(Debug, Clone)]
@@ -56,7 +57,12 @@ impl ReplyRoutes {
         self.queues.undeliverable()
     }
 
-    /// Where messages go that are no jobs and have no sender to answer.
+    /// Where jobs wait.
+    pub fn retry(&self, tier: Tier) -> String {
+        self.queues.retry(tier)
+    }
+
+    /// Where parked messages go.
     pub fn dead(&self) -> String {
         self.queues.dead()
     }

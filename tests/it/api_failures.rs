@@ -7,12 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
-use crate::support::corner::job;
+use crate::support::corner::{SOON, job};
 use crate::support::eventually::eventually;
 use crate::support::scene::Scene;
 
-/// Three calls for a job at the most, and no long pauses.
-const QUICK: [(&str, &str); 2] = [("RETRY_ATTEMPTS", "3"), ("RETRY_BASE", "1ms")];
+/// Three attempts for a job at the most, and no long pauses.
+fn quick(env: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    [&[("RETRY_ATTEMPTS", "3")], &SOON[..], env].concat()
+}
 
 /// A port that nobody listens on.
 const REFUSED: &str = "http://127.0.0.1:1";
@@ -43,7 +45,7 @@ fn fatal(
 
 /// A call without an answer.
 fn unanswered(id: &'static str, fault: Value) -> Case {
-    Case { http_status: None, ..fatal(id, fault, "ambiguous", 0, "") }
+    Case { http_status: None, ..lasting(id, fault, "ambiguous", 0, "") }
 }
 
 /// A failure that goes on for as long as the job is tried.
@@ -111,8 +113,10 @@ fn refusals() -> Vec<Case> {
     ]
 }
 
+/// Calls that created nothing, and whose answer leaves that open.
 fn unknown_outcomes() -> Vec<Case> {
-    let ambiguous = |id, fault, http_status, flow_code| fatal(id, fault, "ambiguous", http_status, flow_code);
+    let ambiguous =
+        |id, fault, http_status, flow_code| lasting(id, fault, "ambiguous", http_status, flow_code);
     vec![
         ambiguous("408", status(408, "flow", "1006-408"), 408, "1006-408"),
         ambiguous("409", raw(409, "text/html", "<html>conflict</html>"), 409, ""),
@@ -122,13 +126,23 @@ fn unknown_outcomes() -> Vec<Case> {
         ambiguous("503-service", status(503, "flow", "1103-503"), 503, "1103-503"),
         ambiguous("503-empty", raw(503, "text/html", ""), 503, ""),
         ambiguous("504", status(504, "flow", "1104-504"), 504, "1104-504"),
-        ambiguous("truncated", json!({ "kind": "truncate" }), 201, ""),
-        ambiguous("invalid-json", json!({ "kind": "invalid_json" }), 201, ""),
-        ambiguous("huge", json!({ "kind": "huge", "bytes": 10_000_000_000_u64 }), 201, ""),
         ambiguous("without-id", answer(200, &json!({ "etag": "\"1\"" })), 200, ""),
         ambiguous("empty-id", answer(201, &json!({ "id": "" })), 201, ""),
         ambiguous("no-content", raw(202, "text/plain", ""), 202, ""),
         unanswered("closed", json!({ "kind": "close" })),
+    ]
+}
+
+/// Calls that created the connection, and whose answer does not tell.
+fn unknown_successes() -> Vec<Case> {
+    let done = |id, fault| Case { attempts: 2, ..passing(id, fault, 1) };
+    vec![
+        done("truncated", json!({ "kind": "truncate" })),
+        done("invalid-json", json!({ "kind": "invalid_json" })),
+        done("huge", json!({ "kind": "huge", "bytes": 10_000_000_000_u64 })),
+        done("after-500", status(500, "flow", "1102-500")),
+        done("after-504", status(504, "flow", "1104-504")),
+        done("after-closed", json!({ "kind": "close" })),
     ]
 }
 
@@ -207,7 +221,7 @@ async fn calls(scene: &Scene) -> HashMap<String, u64> {
 
 /// Runs all cases at once, through one worker.
 async fn run(cases: &[Case]) -> Scene {
-    let scene = Scene::start(&QUICK).await;
+    let scene = Scene::start(&quick(&[])).await;
     scene.sim.fault(cases.iter().map(Case::rule).collect()).await;
     scene.submit_all(cases.iter().map(|case| job(case.id))).await;
     let replies: HashMap<String, Value> = scene
@@ -246,55 +260,81 @@ async fn a_failure_that_certainly_did_nothing_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_call_whose_outcome_is_unknown_is_not_repeated_blindly() {
-    let mut cases = unknown_outcomes();
-    // The connection exists in these, and the worker cannot know it.
-    cases.push(unanswered("closed-after", json!({ "kind": "close" })));
-    let scene = Scene::start(&QUICK).await;
-    let rules = cases.iter().map(|case| {
+async fn a_connection_that_was_created_without_word_is_found() {
+    let cases = unknown_successes();
+    let scene = Scene::start(&quick(&[])).await;
+    let rule = |case: &Case| {
         let mut rule = case.rule();
-        if case.id == "closed-after" {
+        if case.id.starts_with("after") {
             rule["when"] = "after".into();
         }
         rule
-    });
-    scene.sim.fault(rules.collect()).await;
+    };
+    scene.sim.fault(cases.iter().map(rule).collect()).await;
     scene.submit_all(cases.iter().map(|case| job(case.id))).await;
-    let calls_of = |calls: &HashMap<String, u64>, id: &str| calls.get(id).copied();
-    let replies = scene.replies(cases.len()).await;
-    let calls = calls(&scene).await;
-    for reply in replies {
+    for reply in scene.replies(cases.len()).await {
         let reply = reply.json();
         let case = cases.iter().find(|case| reply["jobId"] == case.id).unwrap();
         assert_eq!(told(&reply), case.expected(), "{}: {reply:#}", case.id);
-        assert_eq!(calls_of(&calls, case.id), Some(1), "{}", case.id);
+        assert_eq!(reply["connection"]["recovered"], true, "{}", case.id);
     }
+    assert!(calls(&scene).await.values().all(|calls| *calls == 1), "{:?}", calls(&scene).await);
     let report = scene.sim.report().await;
-    // Four kinds of spoilt answer come after the work was done.
-    assert_eq!((&report["created"], &report["duplicates"]["extra"]), (&4.into(), &0.into()), "{report}");
+    let numbers = (&report["created"], &report["duplicates"]["extra"]);
+    assert_eq!(numbers, (&cases.len().into(), &0.into()), "{report}");
+    scene.settled().await;
 }
 
 #[tokio::test]
-async fn a_call_without_an_answer_ends_with_its_deadline() {
-    let scene = Scene::start(&[("FLOW_TIMEOUT", "1s"), QUICK[0], QUICK[1]]).await;
+async fn what_a_look_up_does_not_find_is_created_after_all() {
+    let cases: Vec<Case> = unknown_outcomes()
+        .into_iter()
+        .map(|case| Case { attempts: 2, ..passing(case.id, case.fault, 1) })
+        .collect();
+    let scene = run(&cases).await;
+    let report = scene.sim.report().await;
+    let numbers = (&report["created"], &report["duplicates"]["extra"]);
+    assert_eq!(numbers, (&cases.len().into(), &0.into()), "{report}");
+    let number = u64::try_from(cases.len()).unwrap();
+    assert_eq!(scene.count("creates_in_doubt_total").await, number);
+    assert_eq!(scene.count("duplicate_connections_total").await, 0);
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_is_ambiguous_and_the_job_is_parked() {
+    let cases = unknown_outcomes();
+    let scene = run(&cases).await;
+    assert_eq!(scene.sim.report().await["created"], 0);
+    for parked in scene.vhost.take(&scene.dead_queue(), cases.len(), PATIENCE).await {
+        assert_eq!(parked.header("dead-reason").as_deref(), Some("exhausted"));
+        assert_eq!(parked.header("job-attempts").as_deref(), Some("3"));
+        let id = parked.json()["jobId"].clone();
+        assert!(cases.iter().any(|case| id == case.id && parked.json() == job(case.id)), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_ends_with_its_deadline_and_is_looked_for() {
+    let scene = Scene::start(&quick(&[("FLOW_TIMEOUT", "1s")])).await;
     let late = json!({ "kind": "delay", "ms": 60_000 });
     let rules = json!([
-        { "name": "connection hangs", "fault": { "kind": "hang" } },
-        { "name": "connection late", "when": "after", "fault": late },
+        { "name": "connection hangs", "count": 1, "fault": { "kind": "hang" } },
+        { "name": "connection late", "when": "after", "count": 1, "fault": late },
     ]);
     scene.sim.fault(rules).await;
     scene.submit_all([job("hangs"), job("late")]).await;
-    let expected = unanswered("", Value::Null).expected();
     for reply in scene.replies(2).await {
-        assert_eq!(told(&reply.json()), expected);
+        let reply = reply.json();
+        assert_eq!(told(&reply), passing("", Value::Null, 1).expected(), "{reply}");
+        assert_eq!(reply["connection"]["recovered"], reply["jobId"] == "late", "{reply}");
     }
-    assert_eq!(calls(&scene).await, HashMap::from([("hangs".to_owned(), 1), ("late".to_owned(), 1)]));
-    assert_eq!(scene.sim.report().await["created"], 1, "the late one exists");
+    assert_eq!(calls(&scene).await, HashMap::from([("hangs".to_owned(), 2), ("late".to_owned(), 1)]));
+    assert_eq!(scene.sim.report().await["created"], 2);
 }
 
 #[tokio::test]
 async fn a_flow_service_that_cannot_be_reached_makes_jobs_unavailable() {
-    let scene = Scene::start(&[("FLOW_URL", REFUSED), QUICK[0], QUICK[1]]).await;
+    let scene = Scene::start(&quick(&[("FLOW_URL", REFUSED)])).await;
     let reply = scene.ask(&job("refused")).await;
     let expected = Case { http_status: None, ..lasting("", Value::Null, "unavailable", 0, "") }.expected();
     assert_eq!(told(&reply), expected, "{reply}");
@@ -303,7 +343,7 @@ async fn a_flow_service_that_cannot_be_reached_makes_jobs_unavailable() {
 
 #[tokio::test]
 async fn an_ims_that_cannot_be_reached_makes_jobs_unavailable() {
-    let scene = Scene::start(&[("IMS_URL", REFUSED), QUICK[0], QUICK[1]]).await;
+    let scene = Scene::start(&quick(&[("IMS_URL", REFUSED)])).await;
     let reply = scene.ask(&job("no-token")).await;
     let expected = Case { http_status: None, ..lasting("", Value::Null, "unavailable", 0, "") }.expected();
     assert_eq!(told(&reply), expected, "{reply}");
@@ -313,7 +353,7 @@ async fn an_ims_that_cannot_be_reached_makes_jobs_unavailable() {
 #[tokio::test]
 async fn a_secret_that_ims_refuses_makes_jobs_unauthorized() {
     let options = Options { client_secrets: vec!["another".to_owned()], ..Options::default() };
-    let scene = Scene::with(options, &QUICK).await;
+    let scene = Scene::with(options, &quick(&[])).await;
     let reply = scene.ask(&job("no-token")).await;
     let error = &reply["error"];
     assert_eq!(
@@ -327,7 +367,7 @@ async fn a_secret_that_ims_refuses_makes_jobs_unauthorized() {
 
 #[tokio::test]
 async fn an_expired_token_is_replaced_and_the_job_done() {
-    let scene = Scene::start(&QUICK).await;
+    let scene = Scene::start(&quick(&[])).await;
     assert_eq!(scene.ask(&job("before")).await["status"], "created");
     scene.sim.expire_tokens().await;
     let reply = scene.ask(&job("after")).await;
@@ -343,7 +383,7 @@ async fn an_expired_token_is_replaced_and_the_job_done() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_for_good_is_replaced_once() {
-    let scene = Scene::start(&QUICK).await;
+    let scene = Scene::start(&quick(&[])).await;
     scene.sim.fault(json!({ "fault": status(401, "gateway", "401013") })).await;
     let reply = scene.ask(&job("refused")).await;
     assert_eq!(told(&reply), fatal("", Value::Null, "unauthorized", 401, "401013").expected(), "{reply}");
@@ -353,7 +393,7 @@ async fn a_token_that_is_refused_for_good_is_replaced_once() {
 
 #[tokio::test]
 async fn an_expired_job_is_not_done() {
-    let scene = Scene::start(&QUICK).await;
+    let scene = Scene::start(&quick(&[])).await;
     let mut expired = job("expired");
     expired["expiresAt"] = (Timestamp::now() - SignedDuration::from_secs(1)).to_string().into();
     let reply = scene.ask(&expired).await;
@@ -365,7 +405,7 @@ async fn an_expired_job_is_not_done() {
 
 #[tokio::test]
 async fn a_job_that_expires_before_it_can_be_tried_again_is_given_up() {
-    let scene = Scene::start(&QUICK).await;
+    let scene = Scene::start(&quick(&[])).await;
     scene.sim.fault(json!({ "fault": { "kind": "throttle", "retryAfter": "40" } })).await;
     let mut expiring = job("expiring");
     expiring["expiresAt"] = (Timestamp::now() + SignedDuration::from_secs(30)).to_string().into();
@@ -384,7 +424,7 @@ async fn times(scene: &Scene, id: &str) -> Vec<Timestamp> {
 
 #[tokio::test]
 async fn an_ill_flow_service_is_left_in_peace() {
-    let env = [("RETRY_AFTER_MAX", "2s"), QUICK[0], QUICK[1]];
+    let env = quick(&[("RETRY_AFTER_MAX", "2s")]);
     let scene = Scene::start(&env).await;
     // Whole seconds, as an HTTP date has them, and not before the job is there.
     let date = Timestamp::from_second(Timestamp::now().as_second() + 2).unwrap();
@@ -413,7 +453,7 @@ async fn an_ill_flow_service_is_left_in_peace() {
 #[tokio::test]
 async fn an_outage_costs_a_bounded_number_of_calls() {
     const JOBS: u64 = 20;
-    let scene = Scene::start(&QUICK).await;
+    let scene = Scene::start(&quick(&[])).await;
     scene.sim.fault(json!({ "fault": status(503, "gateway", "503000") })).await;
     scene.submit_all((0..JOBS).map(|n| job(&format!("job-{n}")))).await;
     let replies = eventually("all are answered", PATIENCE, async || {

@@ -180,7 +180,7 @@ async fn one_way_to_log_in_is_needed_and_not_two() {
 }
 
 /// Variable, too little, the least, the most, too much.
-const BOUNDS: [(&str, &str, &str, &str, &str); 16] = [
+const BOUNDS: [(&str, &str, &str, &str, &str); 20] = [
     ("CONCURRENCY", "0", "1", "2000", "2001"),
     ("PUBLISH_CHANNELS", "0", "1", "1000", "1001"),
     ("MAX_JOB_SIZE", "1023", "1KiB", "128MiB", "134217729"),
@@ -192,9 +192,13 @@ const BOUNDS: [(&str, &str, &str, &str, &str); 16] = [
     ("FLOW_CONNECT_TIMEOUT", "9ms", "10ms", "1m", "61s"),
     ("RETRY_ATTEMPTS", "0", "1", "100", "101"),
     ("RETRY_BASE", "999us", "1ms", "1m", "61s"),
-    ("RETRY_MAX", "999us", "1ms", "20m", "1201s"),
-    ("RETRY_AFTER_MAX", "-1s", "0s", "20m", "1201s"),
-    ("RETRY_DEADLINE", "-1s", "0s", "20m", "1201s"),
+    ("RETRY_MAX", "999us", "1ms", "1h", "3601s"),
+    ("RETRY_AFTER_MAX", "-1s", "0s", "1h", "3601s"),
+    ("RETRY_HOLD", "-1s", "0s", "5m", "301s"),
+    ("RETRY_DEADLINE", "-1s", "0s", "168h", "604801s"),
+    ("LOOKUPS", "0", "1", "10", "11"),
+    ("LOOKUP_PAUSE", "-1s", "0s", "1m", "61s"),
+    ("LOOKUP_SETTLE", "-1s", "0s", "1h", "3601s"),
     ("JOB_QUEUE", "amq.jobs", "j", "jobs", ""),
     ("REPLY_QUEUE", "amq.replies", "r", "replies", ""),
 ];
@@ -222,7 +226,7 @@ async fn bounds_hold_and_belong_to_the_allowed() {
 #[tokio::test]
 async fn a_value_out_of_bounds_is_answered_with_the_bounds() {
     let problems = problems(&[&RIGHT[..], &[("CONCURRENCY", "2001"), ("RETRY_MAX", "2h")]].concat()).await;
-    assert_eq!(problems[0].1, "out of range, expected 1ms to 1200s");
+    assert_eq!(problems[0].1, "out of range, expected 1ms to 3600s");
     assert_eq!(problems[1].1, "out of range, expected 1 to 2000");
 }
 
@@ -231,6 +235,7 @@ async fn every_choice_names_what_can_be_chosen() {
     for (name, expected) in [
         ("AMQP_AUTH", "expected plain or external"),
         ("TOPOLOGY", "expected create or verify"),
+        ("JOB_MARKER", "expected on or off"),
         ("LOG_FORMAT", "expected text or json"),
         ("ADMIN_ADDR", "not an address, expected IP:PORT such as 127.0.0.1:9464 or [::]:9464"),
     ] {

@@ -73,7 +73,7 @@ async fn every_finished_job_has_one_line_that_says_what_came_of_it() {
 async fn every_line_of_a_job_says_which_job_it_is() {
     let corner = Corner::new().await;
     let worker =
-        corner.worker(&[("REPLY_TO_ALLOW", "nowhere.*"), ("RUST_LOG", "trace"), SOON[0], SOON[1]]).await;
+        corner.worker(&[&[("REPLY_TO_ALLOW", "nowhere.*"), ("RUST_LOG", "trace")], &SOON[..]].concat()).await;
     corner
         .sim
         .fault(json!({ "name": "slow", "count": 2, "fault": { "kind": "throttle", "retryAfter": "0" } }))
@@ -147,7 +147,7 @@ async fn text_logs_are_for_people() {
 #[tokio::test]
 async fn the_filter_chooses_what_is_logged() {
     let corner = Corner::new().await;
-    let filter = "error,connection_worker::app=info,connection_worker::worker::job=warn";
+    let filter = "error,connection_worker::app=info,connection_worker::worker::decision=warn";
     let worker = corner.worker(&[("RUST_LOG", filter)]).await;
     corner.submit(&job_named("quiet-1", "quiet")).await;
     corner.replies(1).await;

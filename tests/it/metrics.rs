@@ -131,7 +131,7 @@ const COUNTED: [(&str, f64); 34] = [
     (r#"jobs_received_total{redelivered="false"}"#, 6.0),
     (r#"messages_published_total{kind="reply",result="confirmed"}"#, 6.0),
     (r#"publish_duration_seconds_count{result="confirmed"}"#, 6.0),
-    (r#"retries_scheduled_total{kind="throttled"}"#, 1.0),
+    (r#"retries_scheduled_total{kind="throttled",wait="held"}"#, 1.0),
     (r"retry_delay_seconds_count", 1.0),
     (r#"settlements_total{kind="ack",stale="false"}"#, 6.0),
     (r#"token_refreshes_total{result="ok"}"#, 1.0),

@@ -9,9 +9,10 @@ use connection_worker::broker::session::{Session, SessionSettings};
 use connection_worker::broker::topology::{Queues, TopologyMode};
 use connection_worker::contract::ids::{ImsOrgId, SandboxName};
 use connection_worker::contract::{Defaults, Limits};
-use connection_worker::flow::{CreateRequest, Created, Failure, FlowApi};
-use connection_worker::handler::Handler;
+use connection_worker::flow::{CreateRequest, Created, Failure, FindRequest, FlowApi, Found};
+use connection_worker::handler::{Handler, Rules};
 use connection_worker::metrics::Metrics;
+use connection_worker::retry::doubt::Lookups;
 use connection_worker::retry::policy::Policy;
 use connection_worker::secret::SecretSource;
 use connection_worker::worker::{ReplyRoutes, SessionEnd, Worker};
@@ -34,6 +35,10 @@ impl FlowApi for Explosive {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         assert_ne!(body["name"], self.name, "this one is not for me");
         Ok(Created { id: format!("id of {}", body["name"]), etag: None })
+    }
+
+    async fn find(&self, _request: &FindRequest) -> Result<Option<Found>, Failure> {
+        Ok(None)
     }
 }
 
@@ -61,13 +66,16 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         base_delay: second,
         max_delay: second,
         max_retry_after: second,
+        hold: second,
         deadline: second,
     };
-    let handler = Handler::new(flow, policy, metrics.jobs.clone());
+    let lookups = Lookups { looks: 1, pause: second, settle: second };
+    let handler = Handler::new(flow, Rules { policy, lookups }, metrics.attempts.clone());
     let routes = ReplyRoutes::new(queues, &["*".to_owned()]);
     let defaults = Defaults {
         ims_org_id: Some(ImsOrgId::parse(ORG).unwrap()),
         sandbox_name: Some(SandboxName::parse(SANDBOX).unwrap()),
+        mark: false,
     };
     let limits = Limits { max_bytes: 1 << 20 };
     Arc::new(Worker::new(handler, routes, defaults, limits, metrics.clone(), CONCURRENCY))

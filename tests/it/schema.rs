@@ -58,6 +58,7 @@ fn parse(job: &Value) -> Result<(), String> {
     let defaults = Defaults {
         ims_org_id: ImsOrgId::parse("1234@AdobeOrg").ok(),
         sandbox_name: SandboxName::parse("dev").ok(),
+        mark: false,
     };
     let limits = Limits { max_bytes: 1 << 20 };
     contract::parse(job.to_string().as_bytes(), &envelope, &defaults, limits)

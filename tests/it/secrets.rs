@@ -34,7 +34,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ISSUED_TOKEN: &str = "eyJhbGciOiJub25lIn0";
 
 /// The headers that the worker puts on a dead letter.
-const DEAD_HEADERS: [&str; 3] = ["dead-reason", "dead-at", "job-last-error"];
+const DEAD_HEADERS: [&str; 4] = ["dead-reason", "dead-at", "job-attempts", "job-last-error"];
+
+/// The faults that come after the connection was created; it is looked up.
+const CREATED_ALL_THE_SAME: usize = 3;
+
+/// Few attempts, because every call fails.
+const ATTEMPTS: (&str, &str) = ("RETRY_ATTEMPTS", "2");
 
 /// A user of the broker with this password, and the worker's URL for it; a foreign broker keeps its own.
 async fn amqp_url(corner: &Corner, user: &str, password: &Canary) -> String {
@@ -84,6 +90,8 @@ async fn work(corner: &Corner, job: &SecretJob, canaries: &[Canary], worker: &Wo
         let id = name.replace(' ', "-");
         let body = job.json(&id, name).to_string();
         send(corner, &header, identified(&id), body.as_bytes()).await;
+        let id = format!("{id}-elsewhere");
+        let body = job.json(&id, name).to_string();
         send(corner, &header, identified(&id).with_reply_to("nowhere".into()), body.as_bytes()).await;
     }
     let spoilt = job.spoilt();
@@ -100,19 +108,25 @@ async fn work(corner: &Corner, job: &SecretJob, canaries: &[Canary], worker: &Wo
         assert_absent(&canaries, "a reply", &shown(reply));
     }
     let failed = replies.iter().filter(|reply| reply.json()["status"] == "failed").count();
-    assert_eq!(failed, replies.len() - 1, "only one job goes well");
+    assert_eq!(failed, replies.len() - 1 - CREATED_ALL_THE_SAME, "all others fail");
     let hidden = replies.iter().filter(|reply| shown(reply).contains("[redacted]")).count();
     assert!(hidden >= 7, "the echoes came back, with their secrets hidden: {hidden}");
     for reply in corner.vhost.take(&corner.undeliverable_queue(), names.len(), PATIENCE).await {
         assert_absent(&canaries, "an undeliverable reply", &shown(&reply));
     }
-    for letter in corner.vhost.take(&corner.dead_queue(), dead, PATIENCE).await {
-        assert!(spoilt.contains(&letter.body), "a dead letter is the message as it came");
+    corner.settled().await;
+    let letters = corner.vhost.drain(&corner.dead_queue()).await;
+    let malformed =
+        letters.iter().filter(|letter| letter.header("dead-reason").as_deref() == Some("malformed"));
+    assert_eq!(malformed.count(), dead);
+    assert!(letters.len() > dead, "jobs that used up their attempts are parked, too");
+    for letter in letters {
+        let is_job = || letter.json()["connection"]["auth"] == job.auth;
+        assert!(spoilt.contains(&letter.body) || is_job(), "a dead letter is the message as it came");
         for name in DEAD_HEADERS {
             assert_absent(&canaries, name, &letter.header(name).expect(name));
         }
     }
-    corner.settled().await;
     for path in ["/metrics", "/livez", "/readyz", "/"] {
         assert_absent(&canaries, path, &worker.admin(path).await.unwrap().body);
     }
@@ -159,7 +173,7 @@ async fn secrets_stay_inside() {
         ("FLOW_TIMEOUT", "1s"),
         ("RUST_LOG", "trace"),
     ];
-    let worker = corner.worker(&[&env[..], &SOON].concat()).await;
+    let worker = corner.worker(&[&env[..], &SOON, &[ATTEMPTS]].concat()).await;
     eventually("a token is issued", PATIENCE, async || {
         corner.submit(&job.json("token", "token")).await;
         let reply = &corner.reply().await;
@@ -195,7 +209,7 @@ async fn a_fixed_token_stays_inside() {
         ("FLOW_TIMEOUT", "1s"),
         ("RUST_LOG", "trace,lapin=trace,hyper=trace,hyper_util=trace,reqwest=trace,rustls=trace"),
     ];
-    let worker = corner.worker(&[&env[..], &SOON].concat()).await;
+    let worker = corner.worker(&[&env[..], &SOON, &[ATTEMPTS]].concat()).await;
     work(&corner, &job, &canaries, &worker).await;
     assert_arrived(&corner.sim, &job, &token.value).await;
 

@@ -17,7 +17,7 @@ const CONCURRENCY: (&str, &str) = ("CONCURRENCY", "20");
 async fn with_hanging_jobs(jobs: usize, env: &[(&str, &str)]) -> Option<(Rig, WorkerProcess)> {
     let rig = Rig::start(Duration::ZERO).await?;
     rig.sim.fault(json!({ "fault": { "kind": "hang" } })).await;
-    let worker = rig.worker(&[env, &[("FLOW_TIMEOUT", "5m")]].concat()).await;
+    let worker = rig.worker(&[env, &[("FLOW_TIMEOUT", "2m")]].concat()).await;
     rig.load(0..jobs).await;
     worker.wait_count("connection_worker_jobs_in_flight", u64::try_from(jobs).unwrap(), PATIENCE).await;
     Some((rig, worker))
@@ -56,15 +56,18 @@ async fn sigterm_drains() {
     }
 }
 
-/// A worker that waits to try again has nothing to finish: the jobs go back at once, unharmed, to the next worker.
+/// A worker that waits to try again has nothing to finish: what it holds goes on waiting in a retry queue, with its
+/// attempts, and what has not begun goes back.
 #[tokio::test]
-async fn jobs_that_wait_for_another_try_are_handed_back() {
+async fn jobs_that_wait_for_another_try_wait_on_in_the_broker() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    rig.declare_short_retries("quorum", Duration::from_secs(1)).await;
     rig.sim.fault(json!({ "fault": { "kind": "throttle", "retryAfter": "60" } })).await;
     // Fewer places than jobs, so that some have not begun.
-    let mut worker = rig.worker(&[("CONCURRENCY", "6"), ("DRAIN_GRACE", "10m")]).await;
+    let env = [("CONCURRENCY", "6"), ("DRAIN_GRACE", "10m"), ("RETRY_HOLD", "2m")];
+    let mut worker = rig.worker(&env).await;
     rig.load(0..10).await;
-    let waiting = r#"connection_worker_retries_scheduled_total{kind="throttled"}"#;
+    let waiting = r#"connection_worker_retries_scheduled_total{kind="throttled",wait="held"}"#;
     worker.wait_count(waiting, 6, PATIENCE).await;
     let asked = Instant::now();
     worker.signal(Signal::SIGTERM);
@@ -79,6 +82,10 @@ async fn jobs_that_wait_for_another_try_are_handed_back() {
     rig.wait_answered(0..10, &mut replies).await;
     rig.settled().await;
     replies.assert_all_created();
+    let attempts = |number| replies.of(number)[0].json()["attempts"].as_u64().unwrap();
+    let attempts: Vec<u64> = (0..10).map(attempts).collect();
+    assert_eq!(attempts.iter().filter(|attempts| **attempts == 2).count(), 6, "{attempts:?}");
+    assert_eq!(attempts.iter().filter(|attempts| **attempts == 1).count(), 4, "{attempts:?}");
     assert_eq!(rig.created().await, 10);
 }
 

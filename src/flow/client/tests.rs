@@ -1,6 +1,7 @@
 //! The client against real sockets, with small real timeouts.
 
 mod answers;
+mod finds;
 mod secrets;
 mod tokens;
 

@@ -13,7 +13,9 @@ use url::Url;
 
 use super::ImsCredentials;
 use super::cache::{Issue, Issued};
-use crate::flow::http::{Answer, BuildError, End, Limits, call_result, client, endpoint, exchange, explain};
+use crate::flow::http::{
+    Answer, BuildError, End, Limits, MAX_ANSWER, call_result, client, endpoint, exchange, explain,
+};
 use crate::flow::problem::Problem;
 use crate::flow::redact::Redactor;
 use crate::flow::{Failure, FailureKind};
@@ -94,7 +96,8 @@ impl Ims {
         ];
         let request = self.http.post(self.url.clone()).form(&form);
         let call = self.metrics.call(Upstream::Ims);
-        let answer = exchange(request.header(ACCEPT, HeaderValue::from_static("application/json"))).await;
+        let request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
+        let answer = exchange(request, MAX_ANSWER).await;
         match answer {
             Ok(answer) => {
                 call.ended(answer.call_result());

@@ -22,7 +22,13 @@ pub(crate) const CLIENT_ID: &str = "the-client-id";
 pub(crate) const CLIENT_SECRET: &str = "p8e-the-client-secret";
 
 /// For a worker whose retries are to come soon.
-pub(crate) const SOON: [(&str, &str); 2] = [("RETRY_BASE", "1ms"), ("RETRY_MAX", "10ms")];
+pub(crate) const SOON: [(&str, &str); 5] = [
+    ("RETRY_BASE", "1ms"),
+    ("RETRY_MAX", "10ms"),
+    ("LOOKUPS", "2"),
+    ("LOOKUP_PAUSE", "1ms"),
+    ("LOOKUP_SETTLE", "10ms"),
+];
 
 /// The retry queues, by the end of their names.
 pub(crate) const RETRY_TIERS: [&str; 4] = ["10s", "1m", "10m", "1h"];

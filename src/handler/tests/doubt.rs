@@ -1,0 +1,173 @@
+//! What may have been done is looked for before it is done again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::SECOND;
+use super::script::{Script, absent, created, failed, found, no_look};
+use crate::flow::FailureKind;
+use crate::handler::{Handled, Past};
+use crate::retry::doubt::Doubt;
+use crate::retry::policy::Limit;
+use crate::retry::tier::Tier;
+
+const REDELIVERED: Past = Past { doubt: Doubt::Open, ..Past::NONE };
+
+fn id_and_recovered(outcome: &Handled) -> (&str, bool) {
+    match outcome {
+        Handled::Created { created, recovered, .. } => (&created.id, *recovered),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_is_looked_for_and_found() {
+    for kind in
+        [FailureKind::Timeout, FailureKind::NoAnswer, FailureKind::ServerError, FailureKind::Unreadable]
+    {
+        let script = Script::new([failed(kind), found("c-1", &[])]);
+        let outcome = script.handle(Past::NONE, None).await;
+        assert_eq!(id_and_recovered(&outcome), ("c-1", true), "{kind:?}");
+        assert_eq!(script.creates(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_looked_for_again_before_it_is_created_again() {
+    let script = Script::new([
+        failed(FailureKind::ServerError),
+        absent(),
+        absent(),
+        created("c-2"),
+        found("c-2", &[]),
+    ]);
+    let outcome = script.handle(Past::NONE, None).await;
+    assert_eq!(id_and_recovered(&outcome), ("c-2", false));
+    let finds = script.finds();
+    assert!(finds[1] - finds[0] >= SECOND);
+    assert!(script.counts("creates_in_doubt_total 1"));
+    assert!(script.counts("lookups_total{result=\"absent\"} 2"));
+}
+
+/// Nobody has heard how the call ended, so it may take effect after the first look-ups.
+#[tokio::test(start_paused = true)]
+async fn a_call_without_an_answer_gets_time_to_take_effect() {
+    for answers in [
+        vec![failed(FailureKind::NoAnswer), absent(), absent(), found("c-1", &[])],
+        vec![absent(), absent(), found("c-1", &[])],
+    ] {
+        let past = if answers.len() == 4 { Past::NONE } else { REDELIVERED };
+        let script = Script::new(answers);
+        let outcome = script.handle(past, None).await;
+        assert_eq!(id_and_recovered(&outcome), ("c-1", true));
+        let finds = script.finds();
+        assert!(finds[2] - finds[1] >= SECOND * 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redelivered_job_is_looked_for_and_one_that_carries_attempts_too() {
+    for doubt in [Doubt::Open, Doubt::Settled] {
+        let script = Script::new([found("c-1", &[])]);
+        let outcome = script.handle(Past { doubt, attempts: 2, ..Past::NONE }, None).await;
+        assert!(matches!(outcome, Handled::Created { attempts: 3, recovered: true, .. }), "{outcome:?}");
+        assert_eq!(script.creates(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_fails_is_repeated_and_nothing_is_created_meanwhile() {
+    let script =
+        Script::new([no_look(FailureKind::ServerError), no_look(FailureKind::NotSent), found("c-1", &[])]);
+    let outcome = script.handle(REDELIVERED, None).await;
+    assert_eq!(id_and_recovered(&outcome), ("c-1", true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_unknown_is_ambiguous_and_not_created() {
+    let script = Script::new((0..4).map(|_| no_look(FailureKind::NotSent)));
+    let outcome = script.handle(REDELIVERED, None).await;
+    let expected =
+        matches!(outcome, Handled::Failed { in_doubt: true, limit: Some(Limit::Attempts), attempts: 4, .. });
+    assert!(expected, "{outcome:?}");
+
+    let refused = Script::new([no_look(FailureKind::Unauthorized)]);
+    let outcome = refused.handle(REDELIVERED, None).await;
+    assert!(matches!(outcome, Handled::Failed { in_doubt: true, limit: None, .. }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_job_is_looked_for_because_it_may_be_done() {
+    let done = Script::new([found("c-1", &[])]);
+    assert_eq!(id_and_recovered(&done.handle(REDELIVERED, Some(Duration::ZERO)).await), ("c-1", true));
+
+    let not_done = Script::new((0..4).map(|_| absent()));
+    let outcome = not_done.handle(REDELIVERED, Some(Duration::ZERO)).await;
+    assert!(matches!(outcome, Handled::Expired { attempts: 0, failure: None }), "{outcome:?}");
+    assert!(not_done.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_connections_the_oldest_counts_and_the_other_is_counted() {
+    let script = Script::new([found("c-1", &["c-2"])]);
+    assert_eq!(id_and_recovered(&script.handle(REDELIVERED, None).await), ("c-1", true));
+    assert!(script.counts("duplicate_connections_total 1"));
+}
+
+/// The window that remains: the first call takes effect after all look-ups.
+#[tokio::test(start_paused = true)]
+async fn a_second_connection_made_all_the_same_is_seen_and_the_first_one_counts() {
+    let script = Script::new([
+        failed(FailureKind::ServerError),
+        absent(),
+        absent(),
+        created("c-2"),
+        found("c-1", &["c-2"]),
+    ]);
+    let outcome = script.handle(Past::NONE, None).await;
+    assert_eq!(id_and_recovered(&outcome), ("c-1", true));
+    assert!(script.counts("duplicate_connections_total 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_held_waits_elsewhere_and_burns_no_attempt() {
+    let script = Script::new([absent(), absent()]);
+    let stop = CancellationToken::new();
+    let (outcome, ()) =
+        tokio::join!(script.handle_until(&stop, Past { attempts: 3, ..REDELIVERED }, None), async {
+            tokio::time::sleep(SECOND * 3).await;
+            stop.cancel();
+        });
+    assert!(matches!(outcome, Handled::HandedBack), "{outcome:?}");
+
+    let tried = Script::new([failed(FailureKind::NoAnswer), absent(), absent()]);
+    let stop = CancellationToken::new();
+    let started = Instant::now();
+    let (outcome, ()) = tokio::join!(tried.handle_until(&stop, Past::NONE, None), async {
+        tokio::time::sleep(SECOND * 3).await;
+        stop.cancel();
+    });
+    assert!(started.elapsed() < SECOND * 4);
+    assert!(matches!(outcome, Handled::Later { tier: Tier::TenSeconds, attempts: 1, .. }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_mark_an_unknown_outcome_is_the_end() {
+    let script = Script::new([failed(FailureKind::NoAnswer)]);
+    let outcome = script.handle_unmarked(Past::NONE).await;
+    assert!(matches!(outcome, Handled::Failed { in_doubt: true, limit: None, .. }), "{outcome:?}");
+
+    let redelivered = Script::new([created("c-1")]);
+    assert_eq!(id_and_recovered(&redelivered.handle_unmarked(REDELIVERED).await), ("c-1", false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_created_here_a_moment_ago_is_answered_without_a_call() {
+    let script = Script::new([created("c-1")]);
+    script.handle(Past::NONE, None).await;
+    let again = script.handle(Past { attempts: 1, ..REDELIVERED }, None).await;
+    assert_eq!(id_and_recovered(&again), ("c-1", true));
+    assert!(script.is_over() && script.counts("answers_from_memory_total 1"));
+}

@@ -1,0 +1,191 @@
+//! A Flow Service that answers in the order of its script, and a job to do with it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
+use crate::contract::job::Job;
+use crate::flow::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found};
+use crate::handler::{Handled, Handler, Past, Rules};
+use crate::metrics::Metrics;
+use crate::retry::doubt::Lookups;
+use crate::retry::policy::Policy;
+
+/// One answer. A call of the other kind than the script expects fails the test.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Create(Result<Created, Failure>),
+    Find(Result<Option<Found>, Failure>),
+}
+
+/// A handler with a script to call, and a record of the calls.
+pub(super) struct Script {
+    handler: Handler<Player>,
+    player: Player,
+    pub(super) metrics: Metrics,
+}
+
+#[derive(Clone)]
+pub(super) struct Player(Arc<Mutex<State>>);
+
+struct State {
+    answers: VecDeque<Answer>,
+    creates: Vec<Instant>,
+    finds: Vec<Instant>,
+}
+
+impl Player {
+    async fn next(&self) -> Answer {
+        // A call takes a moment, so that two at once can meet.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.0.lock().unwrap().answers.pop_front().expect("a call more than the script has answers for")
+    }
+}
+
+impl FlowApi for Player {
+    async fn create(&self, _request: &CreateRequest) -> Result<Created, Failure> {
+        self.0.lock().unwrap().creates.push(Instant::now());
+        match self.next().await {
+            Answer::Create(result) => result,
+            other @ Answer::Find(_) => panic!("a create where the script has {other:?}"),
+        }
+    }
+
+    async fn find(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
+        assert_eq!(request.description, "d [job j-1]");
+        self.0.lock().unwrap().finds.push(Instant::now());
+        match self.next().await {
+            Answer::Find(result) => result,
+            other @ Answer::Create(_) => panic!("a look-up where the script has {other:?}"),
+        }
+    }
+}
+
+impl Script {
+    pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let state = State { answers: answers.into_iter().collect(), creates: Vec::new(), finds: Vec::new() };
+        let player = Player(Arc::new(Mutex::new(state)));
+        let metrics = Metrics::new().unwrap();
+        let handler = Handler::new(player.clone(), rules(), metrics.attempts.clone());
+        Self { handler, player, metrics }
+    }
+
+    pub(super) async fn handle(&self, past: Past, time_left: Option<Duration>) -> Handled {
+        self.handle_until(&CancellationToken::new(), past, time_left).await
+    }
+
+    pub(super) async fn handle_until(
+        &self,
+        stop: &CancellationToken,
+        past: Past,
+        time_left: Option<Duration>,
+    ) -> Handled {
+        self.handler.handle(&job(), past, time_left, stop).await
+    }
+
+    pub(super) async fn handle_unmarked(&self, past: Past) -> Handled {
+        let job = Job { marked_description: None, ..job() };
+        self.handler.handle(&job, past, None, &CancellationToken::new()).await
+    }
+
+    pub(super) fn creates(&self) -> usize {
+        self.player.0.lock().unwrap().creates.len()
+    }
+
+    pub(super) fn finds(&self) -> Vec<Instant> {
+        self.player.0.lock().unwrap().finds.clone()
+    }
+
+    /// Whether every answer was asked for.
+    pub(super) fn is_over(&self) -> bool {
+        self.player.0.lock().unwrap().answers.is_empty()
+    }
+
+    /// The time between two creates.
+    pub(super) fn gap(&self, index: usize) -> Duration {
+        let state = self.player.0.lock().unwrap();
+        state.creates[index + 1] - state.creates[index]
+    }
+
+    pub(super) fn counts(&self, line: &str) -> bool {
+        self.metrics.render().unwrap().lines().any(|found| found == format!("connection_worker_{line}"))
+    }
+}
+
+fn connection(id: &str) -> Created {
+    Created { id: id.to_owned(), etag: Some("\"e\"".to_owned()) }
+}
+
+pub(super) fn created(id: &str) -> Answer {
+    Answer::Create(Ok(connection(id)))
+}
+
+pub(super) fn failed(kind: FailureKind) -> Answer {
+    failed_asking(kind, None)
+}
+
+pub(super) fn failed_asking(kind: FailureKind, retry_after: Option<Duration>) -> Answer {
+    Answer::Create(Err(Failure { retry_after, ..Failure::new(kind, "no".to_owned()) }))
+}
+
+pub(super) fn absent() -> Answer {
+    Answer::Find(Ok(None))
+}
+
+pub(super) fn found(id: &str, duplicates: &[&str]) -> Answer {
+    let duplicates = duplicates.iter().map(ToString::to_string).collect();
+    Answer::Find(Ok(Some(Found { connection: connection(id), duplicates })))
+}
+
+pub(super) fn no_look(kind: FailureKind) -> Answer {
+    Answer::Find(Err(Failure::new(kind, "cannot look".to_owned())))
+}
+
+pub(in crate::handler) fn job() -> Job {
+    Job {
+        id: JobId::parse("j-1").unwrap(),
+        ims_org_id: ImsOrgId::parse("1@AdobeOrg").unwrap(),
+        sandbox_name: SandboxName::parse("dev").unwrap(),
+        name: "n".to_owned(),
+        connection_spec_id: "s".to_owned(),
+        marked_description: Some("d [job j-1]".to_owned()),
+        expires_at: None,
+        body: Bytes::from_static(b"{}"),
+    }
+}
+
+pub(super) fn policy() -> Policy {
+    Policy {
+        max_attempts: 4,
+        base_delay: Duration::from_millis(50),
+        max_delay: Duration::from_millis(900),
+        max_retry_after: Duration::from_secs(3600),
+        hold: Duration::from_secs(10),
+        deadline: Duration::from_secs(86_400),
+    }
+}
+
+pub(super) fn rules() -> Rules {
+    let second = Duration::from_secs(1);
+    Rules { policy: policy(), lookups: Lookups { looks: 2, pause: second, settle: second * 5 } }
+}
+
+/// Is told to stop while it creates.
+pub(super) struct StopDuringCall(pub(super) CancellationToken);
+
+impl FlowApi for StopDuringCall {
+    async fn create(&self, _request: &CreateRequest) -> Result<Created, Failure> {
+        self.0.cancel();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(connection("c-1"))
+    }
+
+    async fn find(&self, _request: &FindRequest) -> Result<Option<Found>, Failure> {
+        panic!("nothing is in doubt")
+    }
+}

@@ -1,0 +1,148 @@
+//! One at a time for the same job: two deliveries of it must not be worked on at once in one process, or both would look
+//! for its connection, and both create it. And a short memory, so that the second is answered without a call.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
+use crate::contract::job::Job;
+use crate::flow::Created;
+
+/// Connections that are remembered: what some seconds of full speed create, in about a megabyte.
+const REMEMBERED: usize = 4096;
+
+/// What makes two deliveries the same job. Ids are the senders' own, so that two organisations can have the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    ims_org_id: ImsOrgId,
+    sandbox_name: SandboxName,
+    job_id: JobId,
+}
+
+impl Key {
+    fn of(job: &Job) -> Self {
+        Self {
+            ims_org_id: job.ims_org_id.clone(),
+            sandbox_name: job.sandbox_name.clone(),
+            job_id: job.id.clone(),
+        }
+    }
+}
+
+/// The jobs under way, and the connections that were created last.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    under_way: HashMap<Key, Arc<tokio::sync::Mutex<()>>>,
+    created: HashMap<Key, Created>,
+    /// The keys of `created`, oldest first.
+    order: VecDeque<Key>,
+}
+
+/// The right to work on a job, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    turns: &'a Turns,
+    key: Key,
+    /// Whether another delivery of the job was worked on first.
+    pub(super) waited: bool,
+    _guard: OwnedMutexGuard<()>,
+}
+
+impl Turns {
+    /// Waits until no other delivery of the job is worked on. Safe to drop half-way.
+    pub(super) async fn take(&self, job: &Job) -> Turn<'_> {
+        let key = Key::of(job);
+        let lock = Arc::clone(self.state().under_way.entry(key.clone()).or_default());
+        let (guard, waited) = match Arc::clone(&lock).try_lock_owned() {
+            Ok(guard) => (guard, false),
+            Err(_) => (lock.lock_owned().await, true),
+        };
+        Turn { turns: self, key, waited, _guard: guard }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    /// The connection, if this process created or found it a short while ago.
+    pub(super) fn remembered(&self) -> Option<Created> {
+        self.turns.state().created.get(&self.key).cloned()
+    }
+
+    /// Remembers the connection, and forgets the one that was remembered for the longest time.
+    pub(super) fn remember(&self, created: &Created) {
+        let mut state = self.turns.state();
+        if state.created.insert(self.key.clone(), created.clone()).is_none() {
+            state.order.push_back(self.key.clone());
+        }
+        if state.order.len() > REMEMBERED
+            && let Some(oldest) = state.order.pop_front()
+        {
+            state.created.remove(&oldest);
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.state();
+        // One is the map's and one this turn's: nobody else waits, and nobody can begin to while the state is locked.
+        if state.under_way.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) <= 2) {
+            state.under_way.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::handler::tests::job;
+
+    fn named(id: &str) -> Job {
+        Job { id: JobId::parse(id).unwrap(), ..job() }
+    }
+
+    fn connection(id: &str) -> Created {
+        Created { id: id.to_owned(), etag: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_job_has_one_turn_at_a_time_and_others_have_theirs() {
+        let turns = Turns::default();
+        let first = turns.take(&named("a")).await;
+        assert!(!first.waited && !turns.take(&named("b")).await.waited);
+        let elsewhere = Job { sandbox_name: SandboxName::parse("stage").unwrap(), ..named("a") };
+        assert!(!turns.take(&elsewhere).await.waited);
+        let second = named("a");
+        let second = turns.take(&second);
+        tokio::pin!(second);
+        tokio::time::timeout(Duration::from_secs(1), &mut second).await.expect_err("two at a time");
+        drop(first);
+        assert!(second.await.waited);
+        assert!(turns.state().under_way.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_created_last_is_remembered_and_no_more() {
+        let turns = Turns::default();
+        for number in 0..=REMEMBERED {
+            turns.take(&named(&number.to_string())).await.remember(&connection("c"));
+        }
+        turns.take(&named("1")).await.remember(&connection("again"));
+        assert_eq!(turns.take(&named("0")).await.remembered(), None);
+        assert_eq!(turns.take(&named("1")).await.remembered(), Some(connection("again")));
+        let state = turns.state();
+        assert_eq!((state.created.len(), state.order.len()), (REMEMBERED, REMEMBERED));
+    }
+}

@@ -1,0 +1,34 @@
+//! Whether a job's connection may exist already, and how carefully that is looked into before it is created again.
+
+use std::time::Duration;
+
+/// What earlier calls may have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// Nothing: there were none, or they certainly did not create the connection.
+    None,
+    /// They may have created the connection, and what they did is done: it can be seen now, or as soon as look-ups have
+    /// caught up.
+    Settled,
+    /// A call may still be under way: nobody has heard how it ended.
+    Open,
+}
+
+/// How the connection is looked for before it is created again. Nobody documents how far look-ups lag behind creates.
+#[derive(Debug, Clone, Copy)]
+pub struct Lookups {
+    /// Look-ups that must find nothing, in a row.
+    pub looks: u32,
+    /// Pause between two of them.
+    pub pause: Duration,
+    /// How long a call that nobody has heard from may still be under way: so long the job waits, and is then looked for
+    /// anew.
+    pub settle: Duration,
+}
+
+impl Lookups {
+    /// The longest that one round of look-ups can take, when each takes as long as a call may.
+    pub fn longest(&self, call: Duration) -> Duration {
+        (self.pause + call) * self.looks
+    }
+}

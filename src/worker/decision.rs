@@ -1,0 +1,82 @@
+//! What is to be done with a delivery, and how that is told.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::contract::Rejected;
+use crate::contract::history::{DeadReason, History};
+use crate::contract::reply::{Outcome, Reply};
+use crate::metrics::jobs::JobEnd;
+use crate::retry::tier::Tier;
+
+/// What is to be done with a delivery.
+pub(super) enum Decision {
+    /// Tell the sender, then acknowledge. With a reason, a copy is parked first, for whoever can mend it.
+    Answer(Reply, Option<DeadReason>),
+    /// Nobody can be told: park it, then acknowledge.
+    Park(Rejected),
+    /// Put it into a retry queue with what is known of it, then acknowledge.
+    Defer(Deferral),
+    /// Give it back to the queue as it came.
+    HandBack,
+}
+
+/// A wait in a retry queue.
+pub(super) struct Deferral {
+    pub(super) tier: Tier,
+    pub(super) history: History,
+    pub(super) why: String,
+}
+
+impl Decision {
+    /// How the delivery is counted.
+    pub(super) fn end(&self) -> JobEnd {
+        match self {
+            Self::Answer(Reply { outcome: Outcome::Created { .. }, .. }, _) => JobEnd::Created,
+            Self::Answer(Reply { outcome: Outcome::Failed { error }, .. }, _) => JobEnd::Failed(error.code),
+            Self::Park(_) => JobEnd::Parked,
+            Self::Defer(_) => JobEnd::Deferred,
+            Self::HandBack => JobEnd::HandedBack,
+        }
+    }
+
+    /// One line for each delivery. `end` is how it really ended: not as decided, if the session was lost.
+    pub(super) fn log(&self, end: JobEnd, took: Duration) {
+        let outcome = end.as_str();
+        let duration_seconds = took.as_secs_f64();
+        match self {
+            Self::Answer(Reply { outcome: Outcome::Created { connection }, attempts, .. }, _) => info!(
+                outcome,
+                attempts,
+                duration_seconds,
+                connection_id = connection.id,
+                recovered = connection.recovered,
+                "job done"
+            ),
+            Self::Answer(Reply { outcome: Outcome::Failed { error }, attempts, .. }, parked) => info!(
+                outcome,
+                attempts,
+                duration_seconds,
+                code = error.code.as_str(),
+                http_status = error.http_status,
+                flow_code = error.flow_code,
+                request_id = error.request_id,
+                parked = parked.map(DeadReason::as_str),
+                error = error.message,
+                "job done"
+            ),
+            Self::Park(rejected) => warn!(outcome, duration_seconds, error = %rejected, "job done"),
+            Self::Defer(Deferral { tier, history, why }) => info!(
+                outcome,
+                attempts = history.attempts,
+                trials = history.trials,
+                duration_seconds,
+                wait = tier.as_str(),
+                error = why,
+                "the job waits to be tried again"
+            ),
+            Self::HandBack => info!(outcome, duration_seconds, "job done"),
+        }
+    }
+}
