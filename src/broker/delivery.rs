@@ -49,8 +49,10 @@ impl Delivery {
     pub(super) fn new(delivery: lapin::message::Delivery, timeout: Duration) -> Self {
         let properties = Properties(delivery.properties);
         let number = |name| properties.header_text(name).and_then(|text| text.parse().ok());
-        // RabbitMQ 4.3 counts hand-backs here and has no other count for a message that knows only those.
-        let delivery_count = number("x-delivery-count").or(number("x-acquired-count").map(|_| 0));
+        // RabbitMQ 4.3 counts hand-backs apart, and has no other count for a message that knows only those. On a
+        // first delivery there is nothing to count, so what stands there is the sender's.
+        let count = || number("x-delivery-count").or(number("x-acquired-count").map(|_| 0));
+        let delivery_count = if delivery.redelivered { count() } else { None };
         Self {
             body: Bytes::from(delivery.data),
             properties,
