@@ -8,7 +8,7 @@
 //! Each promise has a test of the same name under `tests/it`; the README says which are kept in full.
 //!
 //! 1. `no_job_is_lost`: every job ends in a confirmed reply, or in the dead-letter queue with a reason.
-//! 2. `a_job_creates_at_most_one_connection`: a create whose outcome is unknown is not repeated blindly.
+//! 2. `a_job_creates_at_most_one_connection`: a create whose outcome is unknown is looked for before it is repeated.
 //! 3. `the_job_is_acked_only_after_its_reply_is_confirmed`.
 //! 4. `secrets_stay_inside`: no credential in logs, metrics, replies, errors or `--help`.
 //! 5. `a_bad_message_hurts_only_itself`.
@@ -27,7 +27,9 @@
 //! ```
 //!
 //! One way only: `Delivery → Job → Handled → Reply confirmed → Settlement`. Permission to work is the prefetch limit;
-//! there is no second queue inside.
+//! there is no second queue inside. A job that has to wait for long takes a turn through the broker instead of a reply:
+//! `Handled → retry queue confirmed → Settlement`, and comes back as a delivery that carries its history
+//! ([`contract::history`]).
 //!
 //! # What holds everywhere
 //!

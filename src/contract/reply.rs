@@ -27,8 +27,9 @@ pub struct Reply {
     /// What came of the job.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// How many attempts were made to create the connection, those included that did not get as far as Flow Service; 0
-    /// when none was made, or when a fault of the worker ended the job (`internal`).
+    /// How many attempts were made to create the connection, by all workers together, those included that did not get as
+    /// far as Flow Service; 0 when none was made, when it was still in a worker's memory, or when a fault of the worker
+    /// ended the job (`internal`).
     pub attempts: u32,
     /// When the worker was done with the job (RFC 3339, UTC).
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -105,11 +106,11 @@ pub enum ErrorCode {
     Rejected,
     /// Flow Service or IMS refused the worker's own credentials or permissions.
     Unauthorized,
-    /// Flow Service asked to slow down for longer than the worker may wait.
+    /// Flow Service asked to slow down until all attempts were used.
     Throttled,
     /// Flow Service or IMS could not be reached, or said that it was not ready. Nothing was created.
     Unavailable,
-    /// The call was sent and its outcome is unknown: the connection may exist.
+    /// A call was sent, its outcome is unknown, and look-ups could not tell: the connection may exist.
     Ambiguous,
     /// The job's `expiresAt` had passed before Flow Service was called, or no time was left to try again.
     Expired,

@@ -137,7 +137,7 @@ impl Answering<'_> {
         self.park("retry", &self.routes.retry(tier), &properties, &job.body).await
     }
 
-    /// Publishes to one of the worker's own queues, until it takes the message.
+    /// Publishes to one of the worker's own queues, until it takes the message or is found to be missing.
     async fn park(
         &self,
         kind: &'static str,
@@ -150,6 +150,10 @@ impl Answering<'_> {
             let error = match self.publish(kind, queue, properties, body).await {
                 Ok(()) => return Ok(()),
                 Err(PublishError::Unconfirmed(error)) => return Err(error),
+                // The next session makes sure of the queues before it takes a job.
+                Err(PublishError::Returned { queue }) => {
+                    return Err(broker::Error::MissingQueues(vec![queue]));
+                }
                 Err(error) => error,
             };
             error!(queue, error = %Chain(&error), "a message cannot be parked; its job is held until it can");
