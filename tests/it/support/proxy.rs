@@ -4,10 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 /// How much of what a client says first is kept, to tell its connections apart: AMQP clients name theirs in there.
 const GREETING: usize = 4 * 1024;
@@ -41,6 +43,8 @@ impl Ill {
 struct State {
     all: Ill,
     named: Vec<(&'static str, Ill)>,
+    /// How late everything is.
+    delay: Duration,
 }
 
 impl State {
@@ -98,7 +102,8 @@ impl Proxy {
     pub(crate) async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
-        let (state, watched) = watch::channel(State { all: Ill::WELL, named: Vec::new() });
+        let (state, watched) =
+            watch::channel(State { all: Ill::WELL, named: Vec::new(), delay: Duration::ZERO });
         let connections = Arc::new(AtomicUsize::new(0));
         tokio::spawn(accept(listener, target, watched, Arc::clone(&connections)));
         Ok(Self { addr, state, connections })
@@ -122,6 +127,11 @@ impl Proxy {
         self.state.send_modify(|state| state.all.mode = Mode::Freeze);
     }
 
+    /// Holds whatever is sent for so long, either way.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.state.send_modify(|state| state.delay = delay);
+    }
+
     /// As [`Proxy::cut`], for the connections whose client said `name` when it connected; others go on.
     pub(crate) fn cut_named(&self, name: &'static str) {
         self.state.send_modify(|state| state.named(name).cut());
@@ -135,7 +145,8 @@ impl Proxy {
     /// Forwards again; frozen connections go on where they were.
     pub(crate) fn restore(&self) {
         self.state.send_modify(|state| {
-            let State { all, named } = state;
+            let State { all, named, delay } = state;
+            *delay = Duration::ZERO;
             for ill in std::iter::once(all).chain(named.iter_mut().map(|(_, ill)| ill)) {
                 ill.mode = Mode::Forward;
             }
@@ -228,6 +239,10 @@ async fn pump(
     loop {
         let length = from.read(&mut buffer).await?;
         hear(&buffer[..length]);
+        let delay = state.borrow().delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
         passing(greeting, state).await?;
         if length == 0 {
             return to.shutdown().await;
@@ -263,9 +278,7 @@ impl Drop for Open {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
     use crate::support::eventually::eventually;
@@ -350,6 +363,21 @@ mod tests {
         let mut answer = [0; 6];
         timeout(PATIENCE, second.read_exact(&mut answer)).await.unwrap().unwrap();
         assert_eq!(&answer, b"second");
+    }
+
+    #[tokio::test]
+    async fn delay_makes_bytes_late_both_ways_until_restored() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+        round_trip(&mut stream, b"hello").await.unwrap();
+
+        proxy.delay(MOMENT);
+        let sent = Instant::now();
+        assert_eq!(round_trip(&mut stream, b"late").await.unwrap(), b"late");
+        assert!(sent.elapsed() >= 2 * MOMENT);
+
+        proxy.restore();
+        timeout(2 * MOMENT, round_trip(&mut stream, b"soon")).await.unwrap().unwrap();
     }
 
     #[tokio::test]

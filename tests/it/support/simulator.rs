@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use connection_worker::simulator::{Options, Simulator};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::http;
@@ -58,6 +58,12 @@ impl Sim {
         self.post("tokens/expire", &Value::Null).await;
     }
 
+    /// From here on it answers at once, and lists whatever there is.
+    pub(crate) async fn hurry(&self) {
+        let settings = json!({ "latency": { "kind": "none" }, "findLagMs": 0 });
+        self.call("PUT", "settings", &settings.to_string()).await;
+    }
+
     /// What it has counted.
     pub(crate) async fn report(&self) -> Value {
         self.call("GET", "report", "").await
@@ -72,6 +78,27 @@ impl Sim {
             },
             other => panic!("no object: {other}"),
         }
+    }
+
+    /// Every connection that it has, newest first, as Flow Service lists them. `token` is the access token that it was
+    /// started with.
+    pub(crate) async fn connections(&self, org: &str, sandbox: &str, token: &str) -> Vec<Value> {
+        let client = reqwest::Client::new();
+        let mut found = Vec::new();
+        let mut next = Some("/connections?limit=100".to_owned());
+        while let Some(path) = next.take() {
+            let request = client
+                .get(format!("{}{path}", self.flow_url()))
+                .bearer_auth(token)
+                .header("x-api-key", "an-auditor")
+                .header("x-gw-ims-org-id", org)
+                .header("x-sandbox-name", sandbox);
+            let answer = request.send().await.unwrap().error_for_status().unwrap();
+            let mut page: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+            next = page["_links"]["next"]["href"].as_str().map(str::to_owned);
+            found.append(page["items"].as_array_mut().expect("a page has items"));
+        }
+        found
     }
 
     async fn post(&self, path: &str, body: &Value) {

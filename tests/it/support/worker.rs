@@ -160,9 +160,14 @@ impl WorkerProcess {
         kill(process, signal).unwrap();
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Waits until the process has ended and its output is read to the end.
     pub(crate) async fn wait(&mut self, patience: Duration) -> ExitStatus {
-        let status = eventually("the process ends", patience, async || self.child.try_wait().unwrap()).await;
+        let status = eventually("the process ends", patience, async || self.ended()).await;
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
