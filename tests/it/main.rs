@@ -17,6 +17,7 @@ mod api_failures;
 mod broker_outage;
 mod config;
 mod crash_loops;
+mod created_once;
 mod happy_path;
 mod harness;
 mod logs;

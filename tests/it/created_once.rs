@@ -1,0 +1,104 @@
+//! Many jobs whose creates come to an uncertain end, and one connection for each.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connection_worker::simulator::Options;
+use connection_worker::simulator::latency::Latency;
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::PATIENCE;
+use crate::support::broker::Message;
+use crate::support::corner::{Corner, ORG, SANDBOX, SOON, job};
+use crate::support::eventually::eventually;
+use crate::support::rig::Replies;
+
+/// What the simulator lets the test in with, to see every connection.
+const AUDITOR: &str = "the-auditors-token";
+
+/// New connections take a while to be listed.
+const FIND_LAG: Duration = Duration::from_millis(50);
+
+async fn corner(latency: Latency) -> Corner {
+    let access_token = Some(AUDITOR.to_owned());
+    Corner::with(Options { latency, find_lag: FIND_LAG, access_token, ..Options::default() }).await
+}
+
+fn id(number: usize) -> String {
+    format!("job-{number}")
+}
+
+/// Takes replies until every job has one.
+async fn answered(corner: &Corner, jobs: usize) -> Replies {
+    let mut replies = Replies::default();
+    eventually("every job is answered", 2 * PATIENCE, async || {
+        replies.add(corner.vhost.drain(&corner.reply_queue()).await);
+        if replies.0.len() == jobs { Ok(()) } else { Err(replies.0.len()) }
+    })
+    .await;
+    replies
+}
+
+/// Fails the test unless each job has one connection, and every reply to it names that one.
+async fn assert_each_created_once(corner: &Corner, jobs: usize, replies: &Replies) {
+    replies.assert_all_created();
+    corner.sim.hurry().await;
+    let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for connection in corner.sim.connections(ORG, SANDBOX, AUDITOR).await {
+        let text = |key: &str| connection[key].as_str().unwrap().to_owned();
+        made.entry(text("name")).or_default().push(text("id"));
+    }
+    let extra: Vec<_> = made.iter().filter(|(_, ids)| ids.len() > 1).collect();
+    assert!(extra.is_empty(), "{} jobs were created more than once: {extra:?}", extra.len());
+    assert_eq!(made.len(), jobs);
+    for (job, messages) in &replies.0 {
+        let ids = &made[&format!("connection {job}")];
+        assert!(messages.iter().all(|message| told(message) == ids[0]), "{job}: {ids:?}, {messages:?}");
+    }
+}
+
+fn told(message: &Message) -> String {
+    message.json()["connection"]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_thousand_creates_without_an_answer_make_a_thousand_connections() {
+    const JOBS: usize = 1_000;
+    let corner = corner(Latency::None).await;
+    corner.sim.fault(json!({ "when": "after", "fault": { "kind": "close" } })).await;
+    let worker = corner.worker(&SOON).await;
+    corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
+    let replies = answered(&corner, JOBS).await;
+    corner.settled().await;
+    assert_each_created_once(&corner, JOBS, &replies).await;
+    corner.end(worker).await;
+}
+
+/// Killed twenty times, each time with jobs in every state.
+#[tokio::test]
+async fn a_worker_that_is_killed_again_and_again_creates_each_connection_once() {
+    const JOBS: usize = 2_000;
+    const KILLS: usize = 20;
+    let corner = corner(Latency::Fixed { ms: 30 }).await;
+    let settings = [SOON[0], SOON[1], ("CONCURRENCY", "32")];
+    let mut worker = corner.worker(&settings).await;
+    corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut goal = 0;
+    for _ in 0..KILLS {
+        goal += random.u64(1..80);
+        eventually("some more are created", PATIENCE, async || {
+            let created = corner.sim.report().await["created"].as_u64().unwrap();
+            if created >= goal { Ok(()) } else { Err(created) }
+        })
+        .await;
+        worker.signal(Signal::SIGKILL);
+        worker.wait(PATIENCE).await;
+        worker = corner.start_worker(&settings);
+    }
+    let replies = answered(&corner, JOBS).await;
+    corner.settled().await;
+    assert_each_created_once(&corner, JOBS, &replies).await;
+    corner.end(worker).await;
+}
