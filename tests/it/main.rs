@@ -15,6 +15,7 @@
 mod ack_order;
 mod api_failures;
 mod broker_outage;
+mod chaos;
 mod config;
 mod crash_loops;
 mod created_once;

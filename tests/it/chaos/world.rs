@@ -1,0 +1,169 @@
+//! Everything that a storm goes over: a broker, a simulator, the workers, and the networks between them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use connection_worker::simulator::Options;
+use connection_worker::simulator::latency::Latency;
+use tokio::time::{Instant, sleep};
+
+use super::fleet::Fleet;
+use super::ledger::Ledger;
+use super::nodes::Nodes;
+use super::schedule::WORKERS;
+use crate::support::broker::Counts;
+use crate::support::corner::{Corner, ORG, RETRY_TIERS, SANDBOX};
+use crate::support::proxy::Proxy;
+use crate::support::simulator::flow_url_at;
+use crate::support::worker::WorkerProcess;
+
+/// What the simulator lets the auditor in with.
+const AUDITOR: &str = "the-auditors-token";
+
+/// Short enough for the worker to need new tokens in every storm, and IMS with them.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(20);
+
+/// As long as an index is behind.
+const FIND_LAG: Duration = Duration::from_millis(200);
+
+/// How long a job waits in a retry queue, whichever it is.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+/// Whatever a fault does must show within seconds, not minutes.
+const SHORT_TIMES: [(&str, &str); 9] = [
+    ("FLOW_TIMEOUT", "5s"),
+    ("FLOW_CONNECT_TIMEOUT", "2s"),
+    ("AMQP_TIMEOUT", "5s"),
+    ("AMQP_HEARTBEAT", "2s"),
+    ("RETRY_ATTEMPTS", "100"),
+    ("RETRY_BASE", "200ms"),
+    ("RETRY_MAX", "2s"),
+    ("DRAIN_GRACE", "10s"),
+    ("CONCURRENCY", "32"),
+];
+
+/// The networks of one worker.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) broker: Proxy,
+    pub(super) service: Proxy,
+    pub(super) ims: Proxy,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) nodes: Nodes,
+    pub(super) corner: Corner,
+    /// Of all nodes, for clients that go straight there.
+    pub(super) urls: Vec<String>,
+    pub(super) links: Vec<Links>,
+    pub(super) fleet: Fleet,
+    ledger: Mutex<Ledger>,
+    /// What was done, and when it was over.
+    pub(super) healed: Mutex<Vec<(String, &'static str, Instant)>>,
+    jobs: AtomicUsize,
+}
+
+impl World {
+    /// Sets it all up, and waits until every worker is ready.
+    pub(super) async fn start(seed: u64, number_of_nodes: usize) -> Self {
+        let nodes = Nodes::start(number_of_nodes).await;
+        let options = Options {
+            latency: Latency::Lognormal { p50_ms: 50, p99_ms: 200 },
+            find_lag: FIND_LAG,
+            access_token: Some(AUDITOR.to_owned()),
+            token_lifetime: TOKEN_LIFETIME,
+            max_requests: 0,
+            seed: Some(seed),
+            ..Options::default()
+        };
+        let corner = Corner::on(nodes.broker(), options).await;
+        corner.declare_short_retries("quorum", RETRY_WAIT).await;
+        let mut links = Vec::new();
+        for worker in 0..WORKERS {
+            links.push(Links {
+                broker: Proxy::start(nodes.addr_for(worker).await).await.unwrap(),
+                service: Proxy::start(corner.sim.addr()).await.unwrap(),
+                ims: Proxy::start(corner.sim.addr()).await.unwrap(),
+            });
+        }
+        let urls = nodes.addrs().await.into_iter().map(|addr| corner.vhost.amqp_url_at(addr)).collect();
+        let (ledger, healed, jobs) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
+        let world = Self { seed, nodes, corner, urls, links, fleet: Fleet::default(), ledger, healed, jobs };
+        world.corner.vhost.declare_classic(&world.own_replies()).await;
+        world.start_workers().await;
+        world
+    }
+
+    /// The process of a worker, told where its own networks are.
+    pub(super) fn worker(&self, number: usize) -> WorkerProcess {
+        let links = &self.links[number];
+        let places = [
+            ("AMQP_URL", self.corner.vhost.amqp_url_at(links.broker.addr())),
+            ("FLOW_URL", flow_url_at(links.service.addr())),
+            ("IMS_URL", format!("http://{}", links.ims.addr())),
+        ];
+        let env: Vec<(&str, &str)> = places.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.corner.start_worker(&[&env[..], &SHORT_TIMES].concat())
+    }
+
+    /// The queue of a sender who wants the replies for itself.
+    ///
+    /// Classic, because only such a queue can be deleted on the condition that it is empty.
+    pub(super) fn own_replies(&self) -> String {
+        self.corner.vhost.queue("storm.replies")
+    }
+
+    pub(super) fn next_job(&self) -> usize {
+        self.jobs.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn job_id(&self, number: usize) -> String {
+        format!("storm-{}-{}-{number:06}", self.seed, self.urls.len())
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    /// Every connection there is: the job that it was made for, and its id. Names tell jobs apart, markers or not.
+    pub(super) async fn connections(&self) -> Vec<(String, String)> {
+        let found = self.corner.sim.connections(ORG, SANDBOX, AUDITOR).await;
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let job = |name: &str| name.strip_prefix("connection ").unwrap_or(name).to_owned();
+        found.iter().map(|item| (job(&text(&item["name"])), text(&item["id"]))).collect()
+    }
+
+    /// Waits until nothing is under way any more; gives the queues that are not empty when patience ends.
+    pub(super) async fn come_to_rest(&self, patience: Duration) -> Vec<(String, Counts)> {
+        self.corner.sim.clear_faults().await;
+        self.corner.sim.hurry().await;
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = self.unsettled().await;
+            let all_heard = self.ledger().open().next().is_none();
+            if (left.is_empty() && all_heard) || Instant::now() > deadline {
+                return left;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn unsettled(&self) -> Vec<(String, Counts)> {
+        let corner = &self.corner;
+        let retries = RETRY_TIERS.map(|tier| corner.retry_queue(tier));
+        let others =
+            [corner.reply_queue(), self.own_replies(), corner.undeliverable_queue(), corner.dead_queue()];
+        let mut left = Vec::new();
+        for queue in [corner.jobs_queue()].into_iter().chain(retries).chain(others) {
+            let counts = corner.vhost.counts(&queue).await;
+            if counts != (Counts { ready: 0, unacked: 0 }) {
+                left.push((queue, counts));
+            }
+        }
+        left
+    }
+}
