@@ -70,7 +70,7 @@ async fn a_storm_loses_nothing_and_creates_nothing_twice() {
     let balance = ledger.balance(&connections);
     tell(&report::report(&world, &ledger, &balance, took));
     tell(&evidence::of(&world, &ledger, &balance, &connections));
-    assert!(left.is_empty(), "queues do not come to rest: {left:?}");
+    assert!(left.is_empty(), "queues do not come to rest: {left}");
     assert!(balance.is_clean(), "the ledger is not clean, see above");
 }
 

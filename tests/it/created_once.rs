@@ -7,6 +7,7 @@ use connection_worker::simulator::Options;
 use connection_worker::simulator::latency::Latency;
 use nix::sys::signal::Signal;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::support::PATIENCE;
 use crate::support::broker::Message;
@@ -58,6 +59,10 @@ async fn assert_each_created_once(corner: &Corner, jobs: usize, replies: &Replie
     }
 }
 
+async fn created(corner: &Corner) -> u64 {
+    corner.sim.report().await["created"].as_u64().unwrap()
+}
+
 fn told(message: &Message) -> String {
     message.json()["connection"]["id"].as_str().unwrap().to_owned()
 }
@@ -85,14 +90,11 @@ async fn a_worker_that_is_killed_again_and_again_creates_each_connection_once() 
     let mut worker = corner.worker(&settings).await;
     corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
     let mut random = fastrand::Rng::with_seed(1);
-    let mut goal = 0;
     for _ in 0..KILLS {
-        goal += random.u64(1..80);
-        eventually("some more are created", PATIENCE, async || {
-            let created = corner.sim.report().await["created"].as_u64().unwrap();
-            if created >= goal { Ok(()) } else { Err(created) }
-        })
-        .await;
+        let goal = created(&corner).await + random.u64(1..60);
+        // Asked without a pause: the load has to last for all kills.
+        let reached = async { while created(&corner).await < goal {} };
+        timeout(PATIENCE, reached).await.expect("some more are created");
         worker.signal(Signal::SIGKILL);
         worker.wait(PATIENCE).await;
         worker = corner.start_worker(&settings);

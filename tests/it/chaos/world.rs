@@ -12,8 +12,7 @@ use super::fleet::Fleet;
 use super::ledger::Ledger;
 use super::nodes::Nodes;
 use super::schedule::WORKERS;
-use crate::support::broker::Counts;
-use crate::support::corner::{Corner, ORG, RETRY_TIERS, SANDBOX};
+use crate::support::corner::{Corner, ORG, SANDBOX};
 use crate::support::proxy::Proxy;
 use crate::support::simulator::flow_url_at;
 use crate::support::worker::WorkerProcess;
@@ -131,39 +130,45 @@ impl World {
 
     /// Every connection there is: the job that it was made for, and its id. Names tell jobs apart, markers or not.
     pub(super) async fn connections(&self) -> Vec<(String, String)> {
+        self.corner.sim.hurry().await;
         let found = self.corner.sim.connections(ORG, SANDBOX, AUDITOR).await;
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let job = |name: &str| name.strip_prefix("connection ").unwrap_or(name).to_owned();
         found.iter().map(|item| (job(&text(&item["name"])), text(&item["id"]))).collect()
     }
 
-    /// Waits until nothing is under way any more; gives the queues that are not empty when patience ends.
-    pub(super) async fn come_to_rest(&self, patience: Duration) -> Vec<(String, Counts)> {
-        self.corner.sim.clear_faults().await;
-        self.corner.sim.hurry().await;
+    /// Waits until nothing is under way any more; says what is left when patience ends.
+    pub(super) async fn come_to_rest(&self, patience: Duration) -> String {
         let deadline = Instant::now() + patience;
         loop {
-            let left = self.unsettled().await;
+            let held = self.held().await;
             let all_heard = self.ledger().open().next().is_none();
-            if (left.is_empty() && all_heard) || Instant::now() > deadline {
-                return left;
+            if (held.is_empty() && all_heard) || Instant::now() > deadline {
+                return held;
             }
             sleep(Duration::from_millis(100)).await;
         }
     }
 
-    async fn unsettled(&self) -> Vec<(String, Counts)> {
-        let corner = &self.corner;
-        let retries = RETRY_TIERS.map(|tier| corner.retry_queue(tier));
-        let others =
-            [corner.reply_queue(), self.own_replies(), corner.undeliverable_queue(), corner.dead_queue()];
-        let mut left = Vec::new();
-        for queue in [corner.jobs_queue()].into_iter().chain(retries).chain(others) {
-            let counts = corner.vhost.counts(&queue).await;
-            if counts != (Counts { ready: 0, unacked: 0 }) {
-                left.push((queue, counts));
-            }
-        }
-        left
+    /// Every queue that holds a message, delivered or not, and how many; nothing if there is none. A queue that is
+    /// still looking for its leader is one of them.
+    async fn held(&self) -> String {
+        let vhost = self.corner.vhost.name();
+        let held = format!(
+            r#"Count = fun(Queue) ->
+                   try amqqueue:get_type(Queue) of
+                       rabbit_quorum_queue ->
+                           Total = fun rabbit_fifo:query_messages_total/1,
+                           {{ok, {{_, N}}, _}} = ra:leader_query(amqqueue:get_pid(Queue), Total), N;
+                       _ -> [{{_, N}}] = rabbit_amqqueue:info(Queue, [messages]), N
+                   catch _:_ -> unknown
+                   end
+               end,
+               Held = [{{Queue, N}} || Queue <- rabbit_amqqueue:list(<<"{vhost}">>), N <- [Count(Queue)], N =/= 0],
+               Name = fun(Queue) -> element(4, amqqueue:get_name(Queue)) end,
+               iolist_to_binary(["held:", [io_lib:format(" ~s ~p", [Name(Queue), N]) || {{Queue, N}} <- Held]])."#
+        );
+        let held = self.nodes.broker().eval(&held).await;
+        held.strip_prefix("held:").expect("it begins so").to_owned()
     }
 }
