@@ -8,76 +8,8 @@ use tokio::net::TcpListener;
 use crate::support::PATIENCE;
 use crate::support::broker::Broker;
 use crate::support::eventually::eventually;
+use crate::support::load::{CONCURRENCY, FAILURES, HEARTBEAT, LATENCY, Load};
 use crate::support::rig::{CONSUME, PUBLISH, Replies, Rig};
-use crate::support::worker::WorkerProcess;
-
-/// Long enough for jobs to be under way when something is done to them.
-const LATENCY: Duration = Duration::from_millis(100);
-
-/// Jobs at a time, so that a load lasts for some round trips.
-const CONCURRENCY: (&str, &str) = ("CONCURRENCY", "20");
-
-/// A silent broker is noticed within two seconds.
-const HEARTBEAT: (&str, &str) = ("AMQP_HEARTBEAT", "1s");
-
-const FAILURES: &str = "connection_worker_amqp_session_failures_total";
-
-/// Jobs of one load.
-const LOAD: usize = 200;
-
-/// A worker under load, and what it has been asked and has answered so far.
-struct Load {
-    rig: Rig,
-    worker: WorkerProcess,
-    submitted: usize,
-    replies: Replies,
-}
-
-impl Load {
-    async fn start() -> Option<Self> {
-        Some(Self::on(Rig::start(LATENCY).await?).await)
-    }
-
-    async fn on(rig: Rig) -> Self {
-        // A job in doubt waits there.
-        rig.declare_short_retries("quorum", Duration::from_secs(1)).await;
-        let worker = rig.worker(&[CONCURRENCY, HEARTBEAT]).await;
-        Self { rig, worker, submitted: 0, replies: Replies::default() }
-    }
-
-    /// Submits jobs and returns when some are done and some are under way.
-    async fn begin(&mut self) {
-        let before = self.rig.created().await;
-        self.rig.load(self.submitted..self.submitted + LOAD).await;
-        self.submitted += LOAD;
-        self.rig.wait_created(before + 30).await;
-        assert_ne!(self.rig.vhost.counts(&self.rig.jobs_queue()).await.unacked, 0, "jobs are under way");
-    }
-
-    /// The outage that was begun is noticed, and over after `end`; every job is answered by the same process.
-    async fn survives(&mut self, failures_before: u64, end: impl FnOnce(&Rig)) {
-        self.worker.wait_unready().await;
-        self.worker.wait_count(FAILURES, failures_before + 1, PATIENCE).await;
-        end(&self.rig);
-        self.recovers().await;
-    }
-
-    async fn recovers(&mut self) {
-        self.worker.wait_ready().await;
-        self.rig.wait_answered(0..self.submitted, &mut self.replies).await;
-        self.rig.settled().await;
-        self.replies.assert_all_created();
-        assert_eq!(
-            self.rig.vhost.consumers(&self.rig.jobs_queue()).await,
-            1,
-            "nothing is left of lost sessions"
-        );
-    }
-
-    async fn failures(&self) -> u64 {
-        self.worker.count(FAILURES).await
-    }
-}
 
 /// Cut, then frozen, then killed: one story with the same queue.
 #[tokio::test]

@@ -16,6 +16,7 @@ mod ack_order;
 mod api_failures;
 mod broker_outage;
 mod chaos;
+mod cluster;
 mod config;
 mod crash_loops;
 mod created_once;

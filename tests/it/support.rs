@@ -5,13 +5,16 @@
 use std::time::Duration;
 
 pub(crate) mod broker;
+pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod corner;
 pub(crate) mod eventually;
 pub(crate) mod http;
+pub(crate) mod load;
 pub(crate) mod proxy;
 pub(crate) mod rig;
 pub(crate) mod scene;
+mod script;
 pub(crate) mod simulator;
 pub(crate) mod tls;
 pub(crate) mod worker;

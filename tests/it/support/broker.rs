@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -23,10 +23,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::eventually::eventually;
+use super::script::{self, Script};
 use super::tls::{Certificates, ClientFiles};
-
-/// The script that knows how to run a node.
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/dev/broker.sh");
 
 /// For one exchange with a broker that is known to be well, on a loaded machine.
 const STEP: Duration = Duration::from_secs(20);
@@ -42,18 +40,21 @@ pub(crate) struct Broker {
     node: Option<Arc<Node>>,
 }
 
-/// A node of our own, which lives as long as its standard input is open: the kernel closes that even if this process
-/// is killed.
+/// A node of our own, alone or in a cluster.
 #[derive(Debug)]
 struct Node {
-    _script: Child,
-    process: u32,
+    script: Arc<Mutex<Script>>,
+    /// From 1, as the script counts.
+    number: usize,
+    name: String,
+    process: AtomicU32,
     dir: PathBuf,
     amqps_port: u16,
-    certificates: Certificates,
+    certificates: Arc<Certificates>,
     client_files: ClientFiles,
     console: Mutex<Console>,
-    vhosts: AtomicU64,
+    /// Of the whole cluster.
+    vhosts: Arc<AtomicU64>,
 }
 
 impl Broker {
@@ -61,7 +62,7 @@ impl Broker {
     pub(crate) async fn shared() -> Self {
         let start = || match super::env("AMQP_URL") {
             Some(url) => Ok(Self { url, node: None }),
-            None => start_node().map_err(|error| error.to_string()),
+            None => start_nodes(1).map(|mut nodes| nodes.remove(0)).map_err(|error| error.to_string()),
         };
         let shared = spawn_blocking(move || SHARED.get_or_init(start)).await.unwrap();
         shared.clone().unwrap_or_else(|error| panic!("no broker: {error}"))
@@ -69,7 +70,12 @@ impl Broker {
 
     /// A node of the test's own, for tests that stop it or make it ill. It costs some seconds.
     pub(crate) async fn start() -> Self {
-        let started = spawn_blocking(start_node).await.unwrap();
+        Self::start_cluster(1).await.remove(0)
+    }
+
+    /// A cluster of nodes of the test's own, for [`super::cluster::Cluster`].
+    pub(super) async fn start_cluster(nodes: usize) -> Vec<Self> {
+        let started = spawn_blocking(move || start_nodes(nodes)).await.unwrap();
         started.unwrap_or_else(|error| panic!("no broker: {error}"))
     }
 
@@ -98,7 +104,35 @@ impl Broker {
 
     /// The operating system's number of the node.
     pub(crate) fn process(&self) -> u32 {
-        self.node().process
+        self.node().process.load(Ordering::Relaxed)
+    }
+
+    /// The node's Erlang name.
+    pub(crate) fn name(&self) -> &str {
+        &self.node().name
+    }
+
+    /// Ends the node at once, as `kill -9` does.
+    ///
+    /// Quorum queues are known by then for good: RabbitMQ 3.10 writes the list of them half a second late, and a queue
+    /// that is not in it comes back without its messages, or without a leader.
+    pub(crate) async fn kill(&self) {
+        self.eval("[ok = dets:sync(Table) || Table <- dets:all()].").await;
+        self.order("kill").await;
+    }
+
+    /// Starts the node again after [`Broker::kill`], on the same address and with all that it had; returns when it
+    /// serves. Connections to it are to be made anew: see [`Vhost::reconnect`].
+    pub(crate) async fn restart(&self) {
+        let process = self.order("start").await;
+        self.node().process.store(process.parse().expect("a process number"), Ordering::Relaxed);
+    }
+
+    async fn order(&self, verb: &'static str) -> String {
+        let (script, number) = (Arc::clone(&self.node().script), self.node().number);
+        let order = move || script.lock().unwrap().order(verb, number);
+        let done = spawn_blocking(order).await.unwrap();
+        done.unwrap_or_else(|error| panic!("{verb} {number}: {error}"))
     }
 
     /// Everything that the node writes.
@@ -108,7 +142,7 @@ impl Broker {
 
     /// Runs `rabbitmqctl` against the node and returns what it prints. It takes a second; [`Broker::eval`] does not.
     pub(crate) async fn ctl(&self, args: &[&str]) -> String {
-        let mut command = Command::new(SCRIPT);
+        let mut command = Command::new(script::PATH);
         command.arg("ctl").arg(&self.node().dir).args(args).stdin(Stdio::null());
         let output = spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -151,49 +185,33 @@ impl Broker {
     }
 }
 
-/// Starts the script and waits until it says that the node is ready.
-fn start_node() -> io::Result<Broker> {
-    let certificates = Certificates::generate().map_err(io::Error::other)?;
+/// Starts nodes that form a cluster if there are more than one.
+fn start_nodes(nodes: usize) -> io::Result<Vec<Broker>> {
+    let certificates = Arc::new(Certificates::generate().map_err(io::Error::other)?);
     let files = tempfile::tempdir()?;
     certificates.write_server_files(files.path())?;
-    let mut script = Command::new(SCRIPT)
-        .arg("run")
-        .arg("--tls-ca")
-        .arg(files.path().join("ca.pem"))
-        .arg("--tls-cert")
-        .arg(files.path().join("server.pem"))
-        .arg("--tls-key")
-        .arg(files.path().join("server-key.pem"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut said = std::collections::HashMap::new();
-    let stdout = script.stdout.take().expect("it is piped");
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
-        match line.split_once('=') {
-            Some((key, value)) => said.insert(key.to_owned(), value.to_owned()),
-            None if line == "READY" => break,
-            None => continue,
+    let (script, mut said) = Script::start(nodes, files.path())?;
+    let script = Arc::new(Mutex::new(script));
+    let vhosts = Arc::default();
+    let node = |number| {
+        let mut take = |key: &str| said.take(key, number);
+        let url = take("AMQP_URL")?;
+        let dir = PathBuf::from(take("BROKER_DIR")?);
+        let node = Node {
+            script: Arc::clone(&script),
+            number,
+            name: take("RABBITMQ_NODENAME")?,
+            process: AtomicU32::new(take("RABBITMQ_PID")?.parse().map_err(io::Error::other)?),
+            amqps_port: take("AMQPS_PORT")?.parse().map_err(io::Error::other)?,
+            certificates: Arc::clone(&certificates),
+            client_files: certificates.write_client_files(&dir)?,
+            console: Mutex::new(Console::start(&dir)?),
+            vhosts: Arc::clone(&vhosts),
+            dir,
         };
-    }
-    let mut take = |key: &str| {
-        said.remove(key)
-            .ok_or_else(|| io::Error::other(format!("broker.sh run said no {key}; see above for why")))
+        Ok(Broker { url, node: Some(Arc::new(node)) })
     };
-    let url = take("AMQP_URL")?;
-    let dir = PathBuf::from(take("BROKER_DIR")?);
-    let node = Node {
-        process: take("RABBITMQ_PID")?.parse().map_err(io::Error::other)?,
-        amqps_port: take("AMQPS_PORT")?.parse().map_err(io::Error::other)?,
-        client_files: certificates.write_client_files(&dir)?,
-        console: Mutex::new(Console::start(&dir)?),
-        vhosts: AtomicU64::new(0),
-        _script: script,
-        certificates,
-        dir,
-    };
-    Ok(Broker { url, node: Some(Arc::new(node)) })
+    (1..=nodes).map(node).collect()
 }
 
 /// A conversation with the node: one line of Erlang each way.
@@ -206,8 +224,12 @@ struct Console {
 
 impl Console {
     fn start(dir: &Path) -> io::Result<Self> {
-        let mut process =
-            Command::new(SCRIPT).arg("eval").arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut process = Command::new(script::PATH)
+            .arg("eval")
+            .arg(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let questions = process.stdin.take().expect("it is piped");
         let answers = BufReader::new(process.stdout.take().expect("it is piped"));
         Ok(Self { _process: process, questions, answers })
@@ -290,7 +312,12 @@ impl Vhost {
 
     /// Connects anew, after a restart of the broker.
     pub(crate) async fn reconnect(self) -> Self {
-        Self::connect(self.broker.clone(), self.name.clone(), self.prefix.clone()).await
+        self.through(&self.broker).await
+    }
+
+    /// The same place, reached through another node of the cluster.
+    pub(crate) async fn through(&self, broker: &Broker) -> Self {
+        Self::connect(broker.clone(), self.name.clone(), self.prefix.clone()).await
     }
 
     /// The broker that it is on.

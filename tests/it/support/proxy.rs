@@ -38,9 +38,10 @@ impl Ill {
     }
 }
 
-/// What is wrong with all connections, and what with those whose greeting holds a text.
+/// Where new connections go, what is wrong with all connections, and what with those whose greeting holds a text.
 #[derive(Debug, Clone)]
 struct State {
+    target: SocketAddr,
     all: Ill,
     named: Vec<(&'static str, Ill)>,
     /// How late everything is.
@@ -103,15 +104,21 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
         let (state, watched) =
-            watch::channel(State { all: Ill::WELL, named: Vec::new(), delay: Duration::ZERO });
+            watch::channel(State { target, all: Ill::WELL, named: Vec::new(), delay: Duration::ZERO });
         let connections = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(accept(listener, target, watched, Arc::clone(&connections)));
+        tokio::spawn(accept(listener, watched, Arc::clone(&connections)));
         Ok(Self { addr, state, connections })
     }
 
     /// Where clients connect.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Forwards to another address from now on, as a load balancer does whose server has gone away. Connections that
+    /// are there stay where they are.
+    pub(crate) fn aim(&self, target: SocketAddr) {
+        self.state.send_modify(|state| state.target = target);
     }
 
     /// Resets every connection, and every new one as soon as it is made.
@@ -145,7 +152,7 @@ impl Proxy {
     /// Forwards again; frozen connections go on where they were.
     pub(crate) fn restore(&self) {
         self.state.send_modify(|state| {
-            let State { all, named, delay } = state;
+            let State { all, named, delay, .. } = state;
             *delay = Duration::ZERO;
             for ill in std::iter::once(all).chain(named.iter_mut().map(|(_, ill)| ill)) {
                 ill.mode = Mode::Forward;
@@ -159,12 +166,7 @@ impl Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: SocketAddr,
-    mut state: watch::Receiver<State>,
-    connections: Arc<AtomicUsize>,
-) {
+async fn accept(listener: TcpListener, mut state: watch::Receiver<State>, connections: Arc<AtomicUsize>) {
     loop {
         let client = tokio::select! {
             () = closed(&mut state) => return,
@@ -174,7 +176,7 @@ async fn accept(
                 Err(_) => continue,
             },
         };
-        tokio::spawn(serve(client, target, state.clone(), Open::count(&connections)));
+        tokio::spawn(serve(client, state.clone(), Open::count(&connections)));
     }
 }
 
@@ -184,7 +186,7 @@ async fn closed(state: &mut watch::Receiver<State>) {
 }
 
 /// One connection, from accept to close.
-async fn serve(mut client: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>, _open: Open) {
+async fn serve(mut client: TcpStream, mut state: watch::Receiver<State>, _open: Open) {
     let greeting = Greeting::default();
     let mut forwarding = state.clone();
     let mut server = None;
@@ -194,7 +196,7 @@ async fn serve(mut client: TcpStream, target: SocketAddr, mut state: watch::Rece
         _ = state.wait_for(|state| {
             state.mode(&greeting) == Mode::Cut || state.cuts(&greeting) != born.cuts(&greeting)
         }) => None,
-        end = forward(&mut client, &mut server, target, &greeting, &mut forwarding) => Some(end),
+        end = forward(&mut client, &mut server, &greeting, &mut forwarding) => Some(end),
     };
     if matches!(end, Some(Ok(()))) {
         return;
@@ -208,11 +210,11 @@ async fn serve(mut client: TcpStream, target: SocketAddr, mut state: watch::Rece
 async fn forward(
     client: &mut TcpStream,
     server: &mut Option<TcpStream>,
-    target: SocketAddr,
     greeting: &Greeting,
     state: &mut watch::Receiver<State>,
 ) -> io::Result<()> {
     passing(greeting, state).await?;
+    let target = state.borrow().target;
     let server = server.insert(TcpStream::connect(target).await?);
     // Heartbeats and acks are small: no waiting for more to send.
     client.set_nodelay(true)?;
@@ -401,6 +403,23 @@ mod tests {
         let mut next = TcpStream::connect(proxy.addr()).await.unwrap();
         timeout(PATIENCE, round_trip(&mut next, b"I am the ill one")).await.unwrap().unwrap_err();
         assert_eq!(round_trip(&mut well, b"hello").await.unwrap(), b"hello");
+    }
+
+    #[tokio::test]
+    async fn new_connections_go_where_the_proxy_is_aimed_at() {
+        let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let mut old = TcpStream::connect(proxy.addr()).await.unwrap();
+        round_trip(&mut old, b"hello").await.unwrap();
+
+        proxy.aim(nowhere);
+        let mut lost = TcpStream::connect(proxy.addr()).await.unwrap();
+        timeout(PATIENCE, round_trip(&mut lost, b"hello")).await.unwrap().unwrap_err();
+        assert_eq!(round_trip(&mut old, b"again").await.unwrap(), b"again");
+
+        proxy.aim(echo().await);
+        let mut new = TcpStream::connect(proxy.addr()).await.unwrap();
+        assert_eq!(round_trip(&mut new, b"hello").await.unwrap(), b"hello");
     }
 
     #[tokio::test]

@@ -1,0 +1,45 @@
+//! A cluster that loses a node: the worker goes on with the others.
+
+use crate::support::PATIENCE;
+use crate::support::broker::Broker;
+use crate::support::cluster::Cluster;
+use crate::support::eventually::eventually;
+use crate::support::load::{LATENCY, Load};
+use crate::support::rig::Rig;
+
+/// The node that dies leads the job queue and has the worker's connections: the worst of the three.
+#[tokio::test]
+async fn no_job_is_lost_when_the_node_that_leads_the_queue_dies() {
+    if !Broker::shared().await.is_ours() {
+        return;
+    }
+    let cluster = Cluster::start().await;
+    let [first, other, third] = cluster.nodes() else { panic!("three nodes") };
+    let rig = Rig::on(other, LATENCY).await;
+    // A queue is led by the node on which it was created.
+    rig.proxy.aim(first.addr().await);
+    let mut load = Load::on(rig).await;
+    let queue = load.rig.jobs_queue();
+    assert_eq!(cluster.leader(&load.rig.vhost, &queue).await.name(), first.name());
+    assert_eq!(cluster.members(&load.rig.vhost, &queue).await, 3);
+
+    load.begin().await;
+    first.kill().await;
+    load.worker.wait_unready().await;
+    load.rig.proxy.aim(other.addr().await);
+    load.answers().await;
+    assert_ne!(load.failures().await, 0);
+    assert_ne!(cluster.leader(&load.rig.vhost, &queue).await.name(), first.name());
+
+    // It comes back; only then the queue knows for sure that the consumer there is gone.
+    first.restart().await;
+    eventually("the lost session's consumer is gone", PATIENCE, async || {
+        let consumers = load.rig.vhost.consumers(&queue).await;
+        if consumers == 1 { Ok(()) } else { Err(consumers) }
+    })
+    .await;
+    // Without it, there is no majority when another one dies.
+    load.begin().await;
+    third.kill().await;
+    load.answers().await;
+}
