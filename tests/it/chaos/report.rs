@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ledger::{Balance, Ledger};
 use super::schedule::Strike;
-use super::world::World;
+use super::world::{Struck, World};
 
 /// How many of a list are named.
 const NAMED: usize = 5;
@@ -60,21 +60,24 @@ fn line(text: &mut String, line: impl Display) {
 
 fn faults(world: &World) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
-    for (_, kind, _) in world.healed.lock().unwrap().iter() {
-        *kinds.entry((*kind).to_owned()).or_default() += 1;
+    for struck in world.struck.lock().unwrap().iter() {
+        *kinds.entry(struck.fault.kind().to_owned()).or_default() += 1;
     }
     kinds
 }
 
-/// The longest time from the end of a fault to the first answer to a job that was submitted after it.
+/// The longest time from the end of a fault to the first answer to a job that was submitted after it. The end of a fault
+/// under another one heals nothing yet.
 fn recovery(world: &World, ledger: &Ledger) -> String {
-    let healed = world.healed.lock().unwrap();
-    let times = healed.iter().filter_map(|(what, _, healed)| {
-        let answered = ledger.first_answer_after(*healed)?;
-        Some((answered.duration_since(*healed), what))
+    let struck = world.struck.lock().unwrap();
+    let is_last =
+        |one: &&Struck| struck.iter().all(|other| one.healed <= other.began || other.healed <= one.healed);
+    let times = struck.iter().filter(is_last).filter_map(|struck| {
+        let answered = ledger.first_answer_after(struck.healed)?;
+        Some((answered.duration_since(struck.healed), struck.fault.to_string()))
     });
     match times.max() {
-        Some((time, what)) => format!("{:.1} s, after {}", time.as_secs_f64(), what.trim()),
+        Some((time, fault)) => format!("{:.1} s, after: {fault}", time.as_secs_f64()),
         None => "nothing to recover from".to_owned(),
     }
 }

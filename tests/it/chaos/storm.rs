@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Line, PAUSE, STEP};
 use super::schedule::{Ends, Fault, Ill, LANES, Peer, ServiceFault, Strike};
-use super::world::{Links, World};
+use super::world::{Links, Struck, World};
 use crate::support::proxy::Proxy;
 
 /// Returns when every strike is over, and not before the storm's time is.
@@ -23,9 +23,10 @@ pub(super) async fn rage(world: &World, strikes: Vec<Strike>, began: Instant, le
     join_all(lanes.iter().map(async |lane| {
         for strike in lane {
             sleep_until(began + strike.at).await;
+            let began = Instant::now();
             world.strike(strike).await;
-            let done = (strike.to_string(), strike.fault.kind(), Instant::now());
-            world.healed.lock().unwrap().push(done);
+            let struck = Struck { fault: strike.fault, began, healed: Instant::now() };
+            world.struck.lock().unwrap().push(struck);
         }
     }))
     .await;
@@ -37,9 +38,7 @@ impl World {
     async fn strike(&self, strike: &Strike) {
         match strike.fault {
             Fault::Worker(number, fault) => self.strike_worker(number, fault, strike.lasts).await,
-            Fault::Broker(node, fault) => {
-                self.nodes.strike(node, fault, strike.lasts, &self.corner.jobs_queue()).await;
-            }
+            Fault::Broker(node, fault) => self.strike_node(node, fault, strike.lasts).await,
             Fault::Link(ends, ill) => self.strike_link(ends, ill, strike.lasts).await,
             Fault::Service(fault) => {
                 self.corner.sim.fault(rules(fault)).await;

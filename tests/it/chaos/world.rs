@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::fleet::Fleet;
 use super::ledger::Ledger;
 use super::nodes::Nodes;
-use super::schedule::WORKERS;
+use super::schedule::{Fault, WORKERS};
 use crate::support::corner::{Corner, ORG, SANDBOX};
 use crate::support::proxy::Proxy;
 use crate::support::simulator::flow_url_at;
@@ -50,6 +50,14 @@ pub(super) struct Links {
     pub(super) ims: Proxy,
 }
 
+/// What was done, and from when to when.
+#[derive(Debug)]
+pub(super) struct Struck {
+    pub(super) fault: Fault,
+    pub(super) began: Instant,
+    pub(super) healed: Instant,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct World {
@@ -61,8 +69,7 @@ pub(super) struct World {
     pub(super) links: Vec<Links>,
     pub(super) fleet: Fleet,
     ledger: Mutex<Ledger>,
-    /// What was done, and when it was over.
-    pub(super) healed: Mutex<Vec<(String, &'static str, Instant)>>,
+    pub(super) struck: Mutex<Vec<Struck>>,
     jobs: AtomicUsize,
 }
 
@@ -79,7 +86,7 @@ impl World {
             seed: Some(seed),
             ..Options::default()
         };
-        let corner = Corner::on(nodes.broker(), options).await;
+        let corner = Corner::on(nodes.first(), options).await;
         corner.declare_short_retries("quorum", RETRY_WAIT).await;
         let mut links = Vec::new();
         for worker in 0..WORKERS {
@@ -89,9 +96,12 @@ impl World {
                 ims: Proxy::start(corner.sim.addr()).await.unwrap(),
             });
         }
-        let urls = nodes.addrs().await.into_iter().map(|addr| corner.vhost.amqp_url_at(addr)).collect();
-        let (ledger, healed, jobs) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        let world = Self { seed, nodes, corner, urls, links, fleet: Fleet::default(), ledger, healed, jobs };
+        let mut urls = Vec::new();
+        for node in nodes.all() {
+            urls.push(corner.vhost.amqp_url_at(node.addr().await));
+        }
+        let (ledger, struck, jobs) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
+        let world = Self { seed, nodes, corner, urls, links, fleet: Fleet::default(), ledger, struck, jobs };
         world.corner.vhost.declare_classic(&world.own_replies()).await;
         world.start_workers().await;
         world
@@ -168,7 +178,7 @@ impl World {
                Name = fun(Queue) -> element(4, amqqueue:get_name(Queue)) end,
                iolist_to_binary(["held:", [io_lib:format(" ~s ~p", [Name(Queue), N]) || {{Queue, N}} <- Held]])."#
         );
-        let held = self.nodes.broker().eval(&held).await;
+        let held = self.nodes.first().eval(&held).await;
         held.strip_prefix("held:").expect("it begins so").to_owned()
     }
 }
