@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::ledger::{Balance, Ledger};
 use super::world::World;
 
-/// Jobs that are shown in full.
-const SHOWN: usize = 8;
+/// Jobs of each kind of trouble that are shown in full.
+const SHOWN: usize = 3;
 
 /// Empty if there is nothing to show.
 pub(super) fn of(
@@ -16,7 +16,7 @@ pub(super) fn of(
     connections: &[(String, String)],
 ) -> String {
     let mut text = String::new();
-    for job in balance.suspects().into_iter().take(SHOWN) {
+    for job in balance.suspects(SHOWN) {
         let made: Vec<&str> =
             connections.iter().filter(|(other, _)| other == job).map(|(_, id)| id.as_str()).collect();
         writeln!(text, "--- {job}\n{}", ledger.known_of(job)).expect("a string takes it");

@@ -29,9 +29,19 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Entry {
     sent: Instant,
-    confirmed: bool,
+    fate: Fate,
     answers: Vec<Answer>,
     dead: Vec<String>,
+}
+
+/// Whether the broker has the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// The sender still waits for the broker's word.
+    Pending,
+    Confirmed,
+    /// There was none, and there will be none.
+    Indeterminate,
 }
 
 /// One reply, as it was read from a queue.
@@ -64,18 +74,24 @@ pub(super) enum Found {
 impl Ledger {
     /// A job is about to be published. From here on it may be in the queue.
     pub(super) fn sent(&mut self, job: &str, at: Instant) {
-        let entry = Entry { sent: at, confirmed: false, answers: Vec::new(), dead: Vec::new() };
+        let entry = Entry { sent: at, fate: Fate::Pending, answers: Vec::new(), dead: Vec::new() };
         let before = self.entries.insert(job.to_owned(), entry);
         assert!(before.is_none(), "{job} was submitted before");
     }
 
     /// The broker has the job: from here on it must not be lost.
     pub(super) fn confirmed(&mut self, job: &str) {
-        self.entries.get_mut(job).expect("it was sent").confirmed = true;
+        self.entries.get_mut(job).expect("it was sent").fate = Fate::Confirmed;
+    }
+
+    /// The broker did not say whether it has the job.
+    pub(super) fn unconfirmed(&mut self, job: &str) {
+        self.entries.get_mut(job).expect("it was sent").fate = Fate::Indeterminate;
     }
 
     /// The broker gave the job back because no queue takes it.
-    pub(super) fn returned(&mut self) {
+    pub(super) fn returned(&mut self, job: &str) {
+        self.unconfirmed(job);
         self.returned += 1;
     }
 
@@ -113,6 +129,14 @@ impl Ledger {
         self.entries.iter().filter(|(_, entry)| entry.is_lost()).map(|(job, _)| job.as_str())
     }
 
+    /// Jobs that were submitted before this moment, of which nothing has been heard yet, and something may still be.
+    pub(super) fn open_before(&self, moment: Instant) -> impl Iterator<Item = &str> {
+        let open = move |entry: &Entry| {
+            entry.sent < moment && entry.fate != Fate::Indeterminate && !entry.is_heard_of()
+        };
+        self.entries.iter().filter(move |(_, entry)| open(entry)).map(|(job, _)| job.as_str())
+    }
+
     /// When the first answer came to a job that was submitted after this moment.
     pub(super) fn first_answer_after(&self, moment: Instant) -> Option<Instant> {
         let after = self.entries.values().filter(|entry| entry.sent >= moment);
@@ -122,10 +146,13 @@ impl Ledger {
     /// All that was heard of a job, for a person.
     pub(super) fn known_of(&self, job: &str) -> String {
         let Some(entry) = self.entries.get(job) else { return "never submitted".to_owned() };
-        let confirmed = if entry.confirmed { "confirmed" } else { "not confirmed" };
         let answers = entry.answers.iter().map(Answer::to_string);
         let dead = entry.dead.iter().map(|reason| format!("dead-lettered: {reason}"));
-        std::iter::once(confirmed.to_owned()).chain(answers).chain(dead).collect::<Vec<_>>().join("\n")
+        std::iter::once(format!("{:?}", entry.fate).to_lowercase())
+            .chain(answers)
+            .chain(dead)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// The final account. `connections` are all that exist: the job that each was made for, and its id.
@@ -146,7 +173,11 @@ impl fmt::Display for Answer {
 }
 
 impl Entry {
+    fn is_heard_of(&self) -> bool {
+        !self.answers.is_empty() || !self.dead.is_empty()
+    }
+
     fn is_lost(&self) -> bool {
-        self.confirmed && self.answers.is_empty() && self.dead.is_empty()
+        self.fate == Fate::Confirmed && !self.is_heard_of()
     }
 }

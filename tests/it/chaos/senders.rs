@@ -1,6 +1,7 @@
 //! Who submits: straight to the broker, each job once, whatever comes of it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -18,9 +19,6 @@ const SENDERS: usize = 8;
 
 /// Between two jobs of one sender: all together, 120 a second.
 const PACE: Duration = Duration::from_micros(66_667);
-
-/// One in so many jobs wants its reply in a queue of the sender's own.
-const OWN_REPLIES: usize = 10;
 
 /// For the confirm: long enough for a cluster to find a new leader.
 const CONFIRM: Duration = Duration::from_secs(10);
@@ -52,23 +50,30 @@ async fn send(world: Arc<World>, number: usize, stop: CancellationToken) {
 async fn submit(world: &World, channel: &Channel) -> bool {
     let number = world.next_job();
     let id = world.job_id(number);
-    let mut properties = BasicProperties::default().with_delivery_mode(2);
-    if number.is_multiple_of(OWN_REPLIES) {
-        properties = properties.with_reply_to(world.own_replies().into());
-    }
     let body = job(&id).to_string();
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     world.ledger().sent(&id, Instant::now());
+    let mut properties = BasicProperties::default().with_delivery_mode(2);
+    // Asked only now that the job is in the ledger: see how that queue is deleted.
+    if may_want_own_reply(&id) && world.own_replies_wanted.load(Ordering::SeqCst) {
+        properties = properties.with_reply_to(world.own_replies().into());
+    }
     let publishing = async {
         let queue = world.corner.jobs_queue();
         channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties).await?.await
     };
-    match timeout(CONFIRM, publishing).await {
-        Ok(Ok(Confirmation::Ack(None))) => world.ledger().confirmed(&id),
-        Ok(Ok(Confirmation::Ack(Some(_)))) => world.ledger().returned(),
+    let confirmation = timeout(CONFIRM, publishing).await;
+    let mut ledger = world.ledger();
+    match &confirmation {
+        Ok(Ok(Confirmation::Ack(None))) => ledger.confirmed(&id),
+        Ok(Ok(Confirmation::Ack(Some(_)))) => ledger.returned(&id),
         // Refused, or nobody knows: not to be counted on, and not to be repeated.
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) | Err(_) => return false,
+        Ok(_) | Err(_) => ledger.unconfirmed(&id),
     }
-    true
+    matches!(confirmation, Ok(Ok(_)))
+}
+
+/// One in ten jobs wants its reply in a queue of the sender's own, if that is wanted at all.
+pub(super) fn may_want_own_reply(job: &str) -> bool {
+    job.ends_with('0')
 }

@@ -1,5 +1,6 @@
 //! Does what the schedule says, and notes when each fault is over.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Line, PAUSE, STEP};
 use super::schedule::{Ends, Fault, Ill, LANES, Peer, ServiceFault, Strike};
+use super::senders::may_want_own_reply;
 use super::world::{Links, Struck, World};
 use crate::support::proxy::Proxy;
 
@@ -73,15 +75,21 @@ impl World {
         }
     }
 
-    /// Deletes the queue at a moment in which nothing is in it, so that what the worker has delivered is not destroyed
-    /// by this test; what it answers meanwhile cannot be delivered.
+    /// Deletes the queue when no reply is under way to it: RabbitMQ confirms what arrives while a queue goes, and drops
+    /// it, which would be this test's own doing. What is answered afterwards cannot be delivered.
     async fn strike_reply_queue(&self, lasts: Duration) {
         let queue = self.own_replies();
+        self.own_replies_wanted.store(false, Ordering::SeqCst);
+        let moment = Instant::now();
+        while self.ledger().open_before(moment).any(may_want_own_reply) {
+            sleep(PAUSE).await;
+        }
         let if_empty = QueueDeleteOptions { if_empty: true, ..QueueDeleteOptions::default() };
         self.insist(async |line: &Line| {
             line.channel.queue_delete(queue.as_str().into(), if_empty).await.is_ok()
         })
         .await;
+        self.own_replies_wanted.store(true, Ordering::SeqCst);
         sleep(lasts).await;
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         self.insist(async |line: &Line| {

@@ -1,6 +1,6 @@
 //! Everything that a storm goes over: a broker, a simulator, the workers, and the networks between them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -26,11 +26,12 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(20);
 /// As long as an index is behind.
 const FIND_LAG: Duration = Duration::from_millis(200);
 
-/// How long a job waits in a retry queue, whichever it is.
-const RETRY_WAIT: Duration = Duration::from_secs(1);
+/// How long a job waits in a retry queue, whichever it is. Not shorter than `LOOKUP_SETTLE`, which is spent there, and
+/// that not shorter than a call can last: else a call could take effect after its connection was looked for.
+const RETRY_WAIT: Duration = Duration::from_secs(5);
 
 /// Whatever a fault does must show within seconds, not minutes.
-const SHORT_TIMES: [(&str, &str); 9] = [
+const SHORT_TIMES: [(&str, &str); 11] = [
     ("FLOW_TIMEOUT", "5s"),
     ("FLOW_CONNECT_TIMEOUT", "2s"),
     ("AMQP_TIMEOUT", "5s"),
@@ -38,6 +39,8 @@ const SHORT_TIMES: [(&str, &str); 9] = [
     ("RETRY_ATTEMPTS", "100"),
     ("RETRY_BASE", "200ms"),
     ("RETRY_MAX", "2s"),
+    ("RETRY_HOLD", "2s"),
+    ("LOOKUP_SETTLE", "5s"),
     ("DRAIN_GRACE", "10s"),
     ("CONCURRENCY", "32"),
 ];
@@ -71,6 +74,8 @@ pub(super) struct World {
     ledger: Mutex<Ledger>,
     pub(super) struck: Mutex<Vec<Struck>>,
     jobs: AtomicUsize,
+    /// Whether jobs may name the sender's own reply queue.
+    pub(super) own_replies_wanted: AtomicBool,
 }
 
 impl World {
@@ -101,7 +106,19 @@ impl World {
             urls.push(corner.vhost.amqp_url_at(node.addr().await));
         }
         let (ledger, struck, jobs) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        let world = Self { seed, nodes, corner, urls, links, fleet: Fleet::default(), ledger, struck, jobs };
+        let own_replies_wanted = AtomicBool::new(true);
+        let world = Self {
+            seed,
+            nodes,
+            corner,
+            urls,
+            links,
+            fleet: Fleet::default(),
+            ledger,
+            struck,
+            jobs,
+            own_replies_wanted,
+        };
         world.corner.vhost.declare_classic(&world.own_replies()).await;
         world.start_workers().await;
         world

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, Ledger, Says};
+use super::{Entry, Fate, Ledger, Says};
 
 /// The final account. Lists name jobs, because somebody will want to know which.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -80,17 +80,18 @@ impl Balance {
                 .all(Vec::is_empty)
     }
 
-    /// The jobs with which something is wrong.
-    pub(crate) fn suspects(&self) -> BTreeSet<&str> {
-        let lists = [&self.lost, &self.conflicting, &self.misled, &self.denied];
-        lists.into_iter().flatten().chain(self.duplicated.keys()).map(String::as_str).collect()
+    /// Jobs with which something is wrong: of each kind the first few.
+    pub(crate) fn suspects(&self, few: usize) -> BTreeSet<&str> {
+        let lists = [&self.lost, &self.misled, &self.denied, &self.conflicting];
+        let listed = lists.into_iter().flat_map(|list| list.iter().take(few));
+        listed.chain(self.duplicated.keys().take(few)).map(String::as_str).collect()
     }
 
     fn add(&mut self, job: &str, entry: &Entry, made: &[&str]) {
-        let heard = !entry.answers.is_empty() || !entry.dead.is_empty();
-        self.confirmed += usize::from(entry.confirmed);
-        self.indeterminate += usize::from(!entry.confirmed);
-        self.indeterminate_done += usize::from(!entry.confirmed && heard);
+        let confirmed = entry.fate == Fate::Confirmed;
+        self.confirmed += usize::from(confirmed);
+        self.indeterminate += usize::from(!confirmed);
+        self.indeterminate_done += usize::from(!confirmed && entry.is_heard_of());
         if entry.is_lost() {
             self.lost.push(job.to_owned());
         }
