@@ -61,13 +61,6 @@ pub struct Worker<F> {
     unsettled: AtomicUsize,
 }
 
-/// Whether other jobs are in hand while one is worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Company {
-    Others,
-    Nobody,
-}
-
 /// How a session ended.
 #[derive(Debug)]
 pub enum SessionEnd {
@@ -126,7 +119,7 @@ impl<F: FlowApi> Worker<F> {
     fn spawn(
         self: &Arc<Self>,
         delivery: Delivery,
-        company: Company,
+        in_hand: u16,
         publisher: Arc<Publisher>,
         waits: CancellationToken,
         lost: mpsc::Sender<broker::Error>,
@@ -138,7 +131,7 @@ impl<F: FlowApi> Worker<F> {
         }
         let worker = Arc::clone(self);
         let task = async move {
-            let processing = worker.process(delivery, company, &publisher, &waits);
+            let processing = worker.process(delivery, in_hand, &publisher, &waits);
             let failure = match AssertUnwindSafe(processing).catch_unwind().await {
                 Ok(Ok(())) => return,
                 Ok(Err(Unsettled(error))) => error,

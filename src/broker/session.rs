@@ -20,9 +20,9 @@ use super::topology::{self, Queues, TopologyMode};
 /// A careful session that got no job for so long may relax.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// After a job was tried alone, the next ones are taken one at a time for so long. Suspects come in groups, because a
-/// worker that ends leaves all that it had in hand; those that arrived with this one come back within 10 seconds.
-const AFTER_TRIAL: Duration = Duration::from_secs(15);
+/// After a suspect there are few jobs in hand for so long. Suspects come in groups, because a worker that ends leaves all
+/// that it had in hand; those that arrived with this one come back within 10 seconds.
+const AFTER_SUSPECT: Duration = Duration::from_secs(15);
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
@@ -48,13 +48,15 @@ pub struct Session {
     consumer: Consumer,
     publisher: Arc<Publisher>,
     prefetch: u16,
+    /// The prefetch limit for now.
+    limit: u16,
     consuming: bool,
     caution: Option<Caution>,
     queue: String,
     timeout: Duration,
 }
 
-/// How long a session takes one job at a time.
+/// How long a session takes fewer jobs at a time.
 enum Caution {
     /// Until so many jobs have come, or none for a while.
     Jobs { left: u16, last: Instant },
@@ -104,6 +106,7 @@ impl Session {
             consumer,
             publisher: Arc::new(publisher),
             prefetch: settings.prefetch,
+            limit: prefetch,
             consuming: true,
             caution: None,
             queue,
@@ -111,7 +114,7 @@ impl Session {
         })
     }
 
-    /// Whether it takes one job at a time.
+    /// Whether it takes fewer jobs at a time than it may.
     pub fn is_careful(&self) -> bool {
         self.caution.is_some()
     }
@@ -137,15 +140,27 @@ impl Session {
         Ok(untaken)
     }
 
-    /// Goes on consuming after [`Session::stop_consuming`], one job at a time for a while.
-    pub async fn resume_carefully(&mut self) -> Result<(), Error> {
-        self.caution = Some(Caution::Time(Instant::now() + AFTER_TRIAL));
-        self.resume(1).await
+    /// Goes on consuming after [`Session::stop_consuming`], with fewer jobs at a time for a while.
+    pub async fn resume_carefully(&mut self, prefetch: u16) -> Result<(), Error> {
+        self.caution = Some(Caution::Time(Instant::now() + AFTER_SUSPECT));
+        self.resume(prefetch).await
+    }
+
+    /// A reason to be careful has come: a session that is careful for a time stays so for as long again.
+    pub fn stay_careful(&mut self) {
+        if let Some(Caution::Time(until)) = &mut self.caution {
+            *until = Instant::now() + AFTER_SUSPECT;
+        }
+    }
+
+    /// How many jobs may be in hand for now.
+    pub fn limit(&self) -> u16 {
+        self.limit
     }
 
     async fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
         self.consumer = start_consumer(&self.channel, &self.queue, prefetch, self.timeout).await?;
-        self.consuming = true;
+        (self.consuming, self.limit) = (true, prefetch);
         Ok(())
     }
 

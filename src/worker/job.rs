@@ -12,7 +12,7 @@ use super::answer::{Answering, Parked};
 use super::arrival::{Arrival, unix_now};
 use super::decision::{Decision, Deferral};
 use super::suspicion::{self, Suspicion};
-use super::{Company, Worker, reply};
+use super::{Worker, reply};
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
 use crate::broker::publisher::Publisher;
@@ -32,11 +32,11 @@ use crate::retry::tier::Tier;
 pub(super) struct Unsettled(pub(super) broker::Error);
 
 impl<F: FlowApi> Worker<F> {
-    /// Does all that is to be done about one delivery. An error means that the session is no good any more.
+    /// Does all that is to be done about one delivery, of which there are up to `in_hand`. An error means that the session is no good any more.
     pub(super) async fn process(
         &self,
         delivery: Delivery,
-        company: Company,
+        in_hand: u16,
         publisher: &Publisher,
         stop: &CancellationToken,
     ) -> Result<(), Unsettled> {
@@ -48,7 +48,7 @@ impl<F: FlowApi> Worker<F> {
             arrival.waited(),
         );
         let mut job_id = None;
-        let decision = self.decide_safely(&delivery, company, publisher, &mut job_id, stop).await;
+        let decision = self.decide_safely(&delivery, in_hand, publisher, &mut job_id, stop).await;
         let answering = Answering { publisher, routes: &self.routes, metrics: &self.metrics.broker };
         let told = publish(&answering, &delivery, &decision).await;
         let settlement = match decision {
@@ -75,13 +75,13 @@ impl<F: FlowApi> Worker<F> {
     async fn decide_safely(
         &self,
         delivery: &Delivery,
-        company: Company,
+        in_hand: u16,
         publisher: &Publisher,
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
         let deciding =
-            AssertUnwindSafe(self.decide(delivery, company, publisher, job_id, stop)).catch_unwind();
+            AssertUnwindSafe(self.decide(delivery, in_hand, publisher, job_id, stop)).catch_unwind();
         match deciding.await {
             Ok(decision) => decision,
             // The panic hook has logged what and where.
@@ -97,14 +97,14 @@ impl<F: FlowApi> Worker<F> {
     async fn decide(
         &self,
         delivery: &Delivery,
-        company: Company,
+        in_hand: u16,
         publisher: &Publisher,
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
         let envelope = Envelope { message_id: delivery.properties.message_id().map(str::to_owned) };
         let history = delivery.history();
-        if let Some(decision) = suspect(delivery, company, &history, &envelope) {
+        if let Some(decision) = suspect(delivery, in_hand, &history, &envelope) {
             return decision;
         }
         let job = match contract::parse(&delivery.body, &envelope, &self.defaults, self.limits) {
@@ -205,20 +205,18 @@ async fn publish(
     }
 }
 
-/// Whether a delivery is to be tried with nothing else in hand.
-pub(super) fn is_to_be_alone(delivery: &Delivery) -> bool {
+/// How many jobs may be in hand while this one is tried, if that matters.
+pub(super) fn most_in_hand(delivery: &Delivery) -> Option<u16> {
     let trials = delivery.history().trials;
-    suspicion::of(trials, delivery.redelivered, delivery.delivery_count) == Suspicion::Alone
+    match suspicion::of(trials, delivery.redelivered, delivery.delivery_count) {
+        Suspicion::AtMost(most) => Some(most),
+        Suspicion::None | Suspicion::Note(_) | Suspicion::Guilty => None,
+    }
 }
 
-/// What to do about a delivery that may be one that kills the worker, if it is not to be tried now. Its body is not
-/// looked into: that may be what kills.
-fn suspect(
-    delivery: &Delivery,
-    company: Company,
-    history: &History,
-    envelope: &Envelope,
-) -> Option<Decision> {
+/// What to do about a delivery that may be one that kills the worker, if it is not to be tried now, with up to `in_hand`
+/// jobs in hand. Its body is not looked into: that may be what kills.
+fn suspect(delivery: &Delivery, in_hand: u16, history: &History, envelope: &Envelope) -> Option<Decision> {
     let note = |trials, why: &str| {
         Some(Decision::Defer(Deferral {
             tier: Tier::TenSeconds,
@@ -232,8 +230,8 @@ fn suspect(
     };
     match suspicion::of(history.trials, delivery.redelivered, delivery.delivery_count) {
         Suspicion::None => None,
-        Suspicion::Alone if company == Company::Nobody => None,
-        Suspicion::Alone => note(history.trials.unwrap_or_default(), "another job is being tried alone"),
+        Suspicion::AtMost(most) if in_hand <= most => None,
+        Suspicion::AtMost(_) => note(history.trials.unwrap_or_default(), "too many other jobs are in hand"),
         Suspicion::Note(trials) => note(trials, "the session ended while the job was in hand"),
         Suspicion::Guilty => {
             let message = "each time the worker tried this job alone, it or its session ended; whether the connection exists is unknown";

@@ -1,4 +1,4 @@
-//! The work of one session: takes its deliveries, looks after its connections, and tries suspects alone.
+//! The work of one session: takes its deliveries, looks after its connections, and makes room for suspects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
-use super::{Company, Worker, job};
+use super::{Worker, job};
 use crate::broker;
 use crate::broker::delivery::Delivery;
 use crate::broker::publisher::Publisher;
@@ -32,13 +32,14 @@ pub(super) struct Shift<'a, F> {
     trial: Trial,
 }
 
-/// A job that is tried alone: nothing is taken from the queue meanwhile.
+/// A suspect for which there is to be room: nothing is taken from the queue meanwhile.
 #[derive(Debug, Default)]
 enum Trial {
     #[default]
     None,
-    /// Until the others are done.
-    Waiting(Box<Delivery>),
+    /// Until the others are done; then there may be so many in hand.
+    Waiting(Box<Delivery>, u16),
+    /// It is being tried alone.
     Running,
 }
 
@@ -78,7 +79,7 @@ impl<'a, F: FlowApi> Shift<'a, F> {
     /// Ends the work, but not the session; gives the job that had waited to be tried, too.
     pub(super) fn end(self) -> (Session, Option<Delivery>) {
         let waiting = match self.trial {
-            Trial::Waiting(delivery) => Some(*delivery),
+            Trial::Waiting(delivery, _) => Some(*delivery),
             Trial::None | Trial::Running => None,
         };
         (self.session, waiting)
@@ -95,41 +96,55 @@ impl<'a, F: FlowApi> Shift<'a, F> {
         Ok(())
     }
 
+    /// Gives a delivery its task, unless it is a suspect and too much else is in hand for it.
     async fn take(&mut self, delivery: Delivery) -> Result<(), broker::Error> {
-        if !job::is_to_be_alone(&delivery) {
-            self.start([delivery]);
-            return Ok(());
+        let most = job::most_in_hand(&delivery);
+        if most.is_some() {
+            self.session.stay_careful();
         }
-        info!("a job that may be to blame for lost sessions is tried as soon as nothing else is in hand");
+        match most {
+            Some(most) if most < self.session.limit() => self.make_room(delivery, most).await,
+            _ => {
+                self.start([delivery]);
+                Ok(())
+            }
+        }
+    }
+
+    async fn make_room(&mut self, delivery: Delivery, most: u16) -> Result<(), broker::Error> {
+        info!(most, "a job that may be to blame for lost sessions is tried with less in hand");
         let untaken = self.session.stop_consuming().await?;
         self.start(untaken);
         // Those that wait in hand go to the retry queues.
         self.waits.cancel();
         self.waits = self.over.child_token();
-        self.trial = Trial::Waiting(Box::new(delivery));
+        self.trial = Trial::Waiting(Box::new(delivery), most);
         Ok(())
     }
 
     /// Nothing is in hand: the trial begins, or is over.
     async fn go_on_with_trial(&mut self) -> Result<(), broker::Error> {
         match std::mem::take(&mut self.trial) {
-            Trial::Waiting(delivery) => {
-                self.spawn(*delivery, Company::Nobody);
+            Trial::Waiting(delivery, most) => {
+                self.spawn(*delivery, most);
+                if most > 1 {
+                    return self.session.resume_carefully(most - 1).await;
+                }
                 self.trial = Trial::Running;
                 Ok(())
             }
-            Trial::Running | Trial::None => self.session.resume_carefully().await,
+            Trial::Running | Trial::None => self.session.resume_carefully(1).await,
         }
     }
 
     fn start(&self, deliveries: impl IntoIterator<Item = Delivery>) {
         for delivery in deliveries {
-            self.spawn(delivery, Company::Others);
+            self.spawn(delivery, self.session.limit());
         }
     }
 
-    fn spawn(&self, delivery: Delivery, company: Company) {
+    fn spawn(&self, delivery: Delivery, in_hand: u16) {
         let publisher = Arc::clone(&self.publisher);
-        self.worker.spawn(delivery, company, publisher, self.waits.clone(), self.lost.clone());
+        self.worker.spawn(delivery, in_hand, publisher, self.waits.clone(), self.lost.clone());
     }
 }

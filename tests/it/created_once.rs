@@ -18,8 +18,11 @@ use crate::support::rig::Replies;
 /// What the simulator lets the test in with, to see every connection.
 const AUDITOR: &str = "the-auditors-token";
 
-/// New connections take a while to be listed.
+/// New connections take a while to be listed,
 const FIND_LAG: Duration = Duration::from_millis(50);
+
+/// which is less than what is waited for them.
+const PATIENT: (&str, &str) = ("LOOKUP_PAUSE", "100ms");
 
 async fn corner(latency: Latency) -> Corner {
     let access_token = Some(AUDITOR.to_owned());
@@ -67,12 +70,13 @@ fn told(message: &Message) -> String {
     message.json()["connection"]["id"].as_str().unwrap().to_owned()
 }
 
+/// A thousand creates that take effect and are not answered.
 #[tokio::test]
-async fn a_thousand_creates_without_an_answer_make_a_thousand_connections() {
+async fn a_job_creates_at_most_one_connection() {
     const JOBS: usize = 1_000;
     let corner = corner(Latency::None).await;
     corner.sim.fault(json!({ "when": "after", "fault": { "kind": "close" } })).await;
-    let worker = corner.worker(&SOON).await;
+    let worker = corner.worker(&[SOON[0], SOON[1], PATIENT]).await;
     corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
     let replies = answered(&corner, JOBS).await;
     corner.settled().await;
@@ -86,7 +90,8 @@ async fn a_worker_that_is_killed_again_and_again_creates_each_connection_once() 
     const JOBS: usize = 2_000;
     const KILLS: usize = 20;
     let corner = corner(Latency::Fixed { ms: 30 }).await;
-    let settings = [SOON[0], SOON[1], ("CONCURRENCY", "32")];
+    corner.declare_short_retries("quorum", Duration::from_secs(1)).await;
+    let settings = [SOON[0], SOON[1], PATIENT, ("CONCURRENCY", "32")];
     let mut worker = corner.worker(&settings).await;
     corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
     let mut random = fastrand::Rng::with_seed(1);
