@@ -7,8 +7,10 @@
 
 pub mod client;
 pub mod connection;
+pub mod death;
 pub mod delivery;
 mod error;
+pub mod parked;
 pub mod properties;
 pub mod publisher;
 pub mod session;

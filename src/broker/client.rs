@@ -35,9 +35,9 @@ pub struct Replies {
 }
 
 impl Client {
-    /// Connects, with so many channels to publish on.
-    pub async fn open(endpoint: &Endpoint, channels: usize) -> Result<Self, Error> {
-        let connection = Arc::new(connect(endpoint, "submit").await?);
+    /// Connects, with so many channels to publish on; `role` is part of the name that RabbitMQ's management pages show.
+    pub async fn open(endpoint: &Endpoint, role: &str, channels: usize) -> Result<Self, Error> {
+        let connection = Arc::new(connect(endpoint, role).await?);
         let publisher = Publisher::new(Arc::clone(&connection), channels, endpoint.timeout).await?;
         Ok(Self { connection, publisher, timeout: endpoint.timeout })
     }

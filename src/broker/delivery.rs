@@ -23,6 +23,8 @@ pub struct Delivery {
     /// How many earlier deliveries ended badly, as the broker counts (quorum queues only): hand-backs are among them up
     /// to RabbitMQ 4.2.
     pub delivery_count: Option<u64>,
+    /// Its number on its channel.
+    pub(super) tag: u64,
     acker: Acker,
     timeout: Duration,
 }
@@ -58,6 +60,7 @@ impl Delivery {
             properties,
             delivery_count,
             redelivered: delivery.redelivered,
+            tag: delivery.delivery_tag,
             acker: delivery.acker,
             timeout,
         }

@@ -75,6 +75,12 @@ pub enum Error {
         .0.join(", ")
     )]
     MissingQueues(Vec<String>),
+    /// A tool was told to look into a queue that does not exist.
+    #[error("there is no queue {queue}; is JOB_QUEUE the worker's own?")]
+    NoQueue {
+        /// The queue.
+        queue: String,
+    },
     /// The broker's address cannot be read.
     #[error("AMQP_URL: {0}")]
     Url(#[from] super::connection::UrlError),
@@ -133,6 +139,7 @@ impl Error {
                 matches!(*code, ACCESS_REFUSED | NOT_FOUND | PRECONDITION_FAILED | NOT_ALLOWED)
             }
             Self::MissingQueues(_)
+            | Self::NoQueue { .. }
             | Self::Url(_)
             | Self::Secret(_)
             | Self::TlsFile { .. }

@@ -1,5 +1,7 @@
 //! The AMQP properties of a message, without lapin's types.
 
+use std::collections::BTreeMap;
+
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -162,15 +164,18 @@ impl Properties {
         Self(without_what_acts(&self.0).with_headers(table).with_delivery_mode(PERSISTENT))
     }
 
-    /// The same without some headers.
+    /// The same without some of its headers.
     #[must_use]
     pub fn without_headers(self, names: &[&str]) -> Self {
-        let Some(headers) = self.0.headers() else { return self };
-        let mut table = FieldTable::default();
-        for (key, value) in headers.inner().iter().filter(|(key, _)| !names.contains(&key.as_str())) {
-            table.insert(key.clone(), value.clone());
-        }
-        Self(self.0.with_headers(table))
+        let Some(old) = self.0.headers().as_ref() else { return self };
+        let left = old.inner().iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let left: BTreeMap<_, _> = left.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self(self.0.with_headers(FieldTable::from(left)))
+    }
+
+    /// The names of its headers, in alphabetical order.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.0.headers().iter().flat_map(|table| table.inner().keys().map(ShortString::as_str))
     }
 
     /// `message-id`, if there is one.

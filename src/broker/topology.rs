@@ -134,17 +134,26 @@ pub(super) async fn ensure(
     if missing.is_empty() { Ok(()) } else { Err(Error::MissingQueues(missing)) }
 }
 
-/// Asks for a queue on a channel that the answer may close.
+/// Asks for a queue.
 pub(super) async fn exists(connection: &Connection, name: &str, timeout: Duration) -> Result<bool, Error> {
+    Ok(ready(connection, name, timeout).await?.is_some())
+}
+
+/// How many messages of a queue nobody holds, if it exists; asked on a channel that the answer may close.
+pub(super) async fn ready(
+    connection: &Connection,
+    name: &str,
+    timeout: Duration,
+) -> Result<Option<u32>, Error> {
     let channel = step(timeout, "open a channel", connection.create_channel()).await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let asked = channel.queue_declare(name.into(), options, FieldTable::default());
     match tokio::time::timeout(timeout, asked).await {
-        Ok(Ok(_)) => {
+        Ok(Ok(found)) => {
             step(timeout, "close a channel", channel.close(200, "OK".into())).await?;
-            Ok(true)
+            Ok(Some(found.message_count()))
         }
-        Ok(Err(error)) if is_not_found(&error) => Ok(false),
+        Ok(Err(error)) if is_not_found(&error) => Ok(None),
         // An exclusive queue of somebody else exists, and is locked (405): it cannot be used.
         Ok(Err(error)) => Err(Error::lapin("look for a queue", error)),
         Err(_) => Err(Error::Timeout { step: "look for a queue", after: timeout }),

@@ -120,7 +120,7 @@ pub async fn run(config: SubmitConfig) -> Exit {
 
 async fn submit(config: &SubmitConfig) -> Result<bool, Error> {
     let template = Template::read(&config.file, config.count)?;
-    let client = Client::open(&config.endpoint, IN_FLIGHT).await?;
+    let client = Client::open(&config.endpoint, "submit", IN_FLIGHT).await?;
     let mut report = Report::new(template.len(), config.wait);
     let all_well = if config.wait {
         let replies = client.replies().await?;
