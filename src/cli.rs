@@ -1,10 +1,12 @@
 //! The command line: one file a command.
 
+pub mod dead_letters;
 pub mod run;
 pub mod schema;
 #[cfg(feature = "simulator")]
 pub mod simulate;
 pub mod submit;
+mod terminal;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ pub enum Command {
     Run(Box<crate::config::RunOptions>),
     /// Put jobs from a file or standard input on the queue, and wait for the replies if asked
     Submit(Box<submit::SubmitOptions>),
+    /// Look at parked jobs, put them back on the queue, or delete them
+    DeadLetters(Box<dead_letters::DeadLettersOptions>),
     /// Print the JSON Schema of a message
     Schema(schema::SchemaOptions),
     /// Stand in for Flow Service and IMS, with faults on demand
@@ -49,11 +53,11 @@ pub enum Exit {
     /// All done.
     Ok,
     /// `run`: stopped before all jobs were done, because the grace period ended or the broker was away. `submit`: not
-    /// every job was created.
+    /// every job was created. `dead-letters`: interrupted, not confirmed, or not every message found or taken.
     Incomplete,
     /// The configuration or the command line is invalid (`EX_USAGE`).
     Usage,
-    /// An input file cannot be read, or holds no jobs (`EX_DATAERR`).
+    /// An input file cannot be read, or holds no jobs; or the AMQP client cannot read a message (`EX_DATAERR`).
     Data,
     /// The broker could not be reached for too long (`EX_UNAVAILABLE`).
     Unavailable,
@@ -100,12 +104,14 @@ impl Exit {
                 "All done; for `run`: stopped by a signal, and every job it had taken was finished or handed back"
             }
             Self::Incomplete => {
-                "`run`: stopped before all jobs were done, because the grace period ended or the broker was away; they are delivered again. `submit`: not every job was created"
+                "`run`: stopped before all jobs were done, because the grace period ended or the broker was away; they are delivered again. `submit`: not every job was created. `dead-letters`: interrupted or declined, a job id was not found, or the job queue refused a message; what was not done is still in the dead-letter queue"
             }
             Self::Usage => {
                 "The configuration or the command line is invalid; standard error names every fault"
             }
-            Self::Data => "An input file cannot be read, or holds no jobs",
+            Self::Data => {
+                "An input file cannot be read, or holds no jobs. `dead-letters`: the AMQP client cannot read a message"
+            }
             Self::Unavailable => "The broker could not be reached, for `run` longer than `BROKER_GIVE_UP`",
             Self::Software => "A fault of the program",
             Self::Config => {

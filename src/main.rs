@@ -26,6 +26,10 @@ fn main() -> ExitCode {
             Ok((config, log)) => with_logs(&log, || on_runtime(cli::submit::run(config))).into(),
             Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
         },
+        Command::DeadLetters(options) => match options.validate() {
+            Ok((config, log)) => with_logs(&log, || on_runtime(cli::dead_letters::run(config))).into(),
+            Err(unfit) => cli::complain(&unfit, Exit::Usage).into(),
+        },
         #[cfg(feature = "simulator")]
         Command::Simulate(options) => on_runtime(cli::simulate::run(*options)).into(),
     }

@@ -20,6 +20,7 @@ mod cluster;
 mod config;
 mod crash_loops;
 mod created_once;
+mod dead_letters;
 mod happy_path;
 mod harness;
 mod logs;

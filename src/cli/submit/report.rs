@@ -3,10 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use super::input::Message;
+use crate::cli::terminal;
 use crate::contract::reply::{Outcome, Reply};
 
 /// Widths of the table's columns; a job id longer than its column pushes the others to the right.
@@ -29,13 +30,6 @@ pub(super) struct Report {
 impl Report {
     /// A report on `expected` jobs.
     pub(super) fn new(expected: u64, wait: bool) -> Self {
-        let target = if io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
         Self {
             expected,
             created: 0,
@@ -44,7 +38,7 @@ impl Report {
             wait,
             table: io::stdout().is_terminal(),
             started: Instant::now(),
-            progress: ProgressBar::with_draw_target(Some(expected), target).with_style(style),
+            progress: terminal::progress(expected),
         }
     }
 
@@ -105,10 +99,9 @@ impl Report {
     }
 }
 
-/// One line of the table. What came over the wire cannot move the cursor or break the line.
+/// One line of the table.
 fn row(job: &str, result: &str, detail: &str) -> String {
-    let row = format!("{job:JOB_WIDTH$}  {result:RESULT_WIDTH$}  {detail}");
-    row.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    terminal::plain(&format!("{job:JOB_WIDTH$}  {result:RESULT_WIDTH$}  {detail}"))
 }
 
 /// A reply in two columns.

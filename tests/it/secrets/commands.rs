@@ -3,25 +3,35 @@
 use clap::Parser;
 use connection_worker::cli::{Cli, Command};
 use connection_worker::config;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 
 use super::amqp_url;
 use super::canary::{Canary, assert_absent};
 use super::job::SecretJob;
-use crate::support::command::{run, run_with_input};
+use crate::support::command::{Ran, on_terminal, run, run_with_input};
 use crate::support::corner::Corner;
 
 /// A secret in every variable, most of them no good there.
 fn everywhere() -> (Vec<Canary>, Vec<(String, String)>) {
     let all = config::command::<Cli>();
-    let commands = all.get_subcommands().flat_map(config::describe);
-    let mut variables: Vec<String> = commands.map(|setting| setting.variable).collect();
+    let commands = all.get_subcommands().flat_map(|command| command.get_subcommands().chain([command]));
+    let settings = commands.flat_map(config::describe);
+    let mut variables: Vec<String> = settings.map(|setting| setting.variable).collect();
     variables.sort();
     variables.dedup();
     let canary = |variable: &String| Canary::new(&variable.to_lowercase().replace('_', ""));
     let canaries: Vec<Canary> = variables.iter().map(canary).collect();
     let env = variables.into_iter().zip(canaries.iter().map(|canary| canary.value.clone())).collect();
     (canaries, env)
+}
+
+/// A command and what can stand behind it.
+fn with_actions(command: &clap::Command) -> Vec<Vec<&str>> {
+    let name = command.get_name();
+    let actions = command.get_subcommands().map(|action| vec![name, action.get_name()]);
+    actions.chain([vec![name]]).collect()
 }
 
 fn borrowed(env: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -32,12 +42,12 @@ fn borrowed(env: &[(String, String)]) -> Vec<(&str, &str)> {
 async fn help_shows_no_value() {
     let (canaries, env) = everywhere();
     let all = config::command::<Cli>();
-    let commands: Vec<&str> = all.get_subcommands().map(clap::Command::get_name).collect();
-    assert!(commands.len() > 3, "{commands:?}");
+    let commands: Vec<Vec<&str>> = all.get_subcommands().flat_map(with_actions).collect();
+    assert!(commands.len() > 7, "{commands:?}");
     for command in commands {
-        for args in [&[command, "--help"][..], &[command, "-h"], &["help", command], &[command, "--unknown"]]
-        {
-            let ran = run(args, &borrowed(&env)).await;
+        let after = |flag| [&command[..], &[flag]].concat();
+        for args in [after("--help"), after("-h"), after("--unknown"), [&["help"], &command[..]].concat()] {
+            let ran = run(&args, &borrowed(&env)).await;
             assert_absent(&canaries, &args.join(" "), &format!("{}{}", ran.stdout, ran.stderr));
         }
     }
@@ -54,9 +64,9 @@ async fn complaints_show_no_value() {
         cases.push([&right[..], &[(name, value), ("TOPOLOGY", "none")]].concat());
     }
     for case in cases {
-        for command in ["run", "submit"] {
-            let ran = run(&[command], &case).await;
-            if command == "run" {
+        for command in [&["run"][..], &["submit"], &["dead-letters", "list"]] {
+            let ran = run(command, &case).await;
+            if command == ["run"] {
                 assert_eq!(ran.code, Some(64), "{case:?} {ran:?}");
             }
             assert_absent(&canaries, "a complaint", &format!("{}{}", ran.stdout, ran.stderr));
@@ -99,6 +109,45 @@ async fn submit_shows_no_secret() {
     corner.end(worker).await;
 }
 
+#[tokio::test]
+async fn dead_letters_show_no_secret() {
+    let corner = Corner::new().await;
+    let job = SecretJob::new();
+    let (password, header) = (Canary::plain("operatorpassword"), Canary::new("header"));
+    let canaries = [job.canaries.clone(), vec![password.clone(), header.clone()]].concat();
+    let url = amqp_url(&corner, "operator", &password).await;
+    let (jobs, dead) = (corner.jobs_queue(), corner.dead_queue());
+    corner.vhost.declare_quorum(&jobs).await;
+    corner.vhost.declare_quorum(&dead).await;
+    let mut headers = FieldTable::default();
+    headers.insert("authorization".into(), AMQPValue::LongString(header.value.as_str().into()));
+    headers.insert("dead-reason".into(), AMQPValue::LongString("malformed".into()));
+    let properties = BasicProperties::default().with_headers(headers).with_message_id("spoilt".into());
+    let good = job.json("good", "good").to_string().into_bytes();
+    let letters = [vec![good, job.canaries[0].value.clone().into_bytes()], job.spoilt()].concat();
+    let n = letters.len();
+    corner.vhost.publish_all(&dead, letters.into_iter().map(|body| (properties.clone(), body))).await;
+    let env = [("AMQP_URL", url.as_str()), ("JOB_QUEUE", &jobs), ("RUST_LOG", "trace")];
+    let look = |args: &[&str], ran: &Ran, code: i32| {
+        assert_eq!(ran.code, Some(code), "{args:?} {}", ran.stderr);
+        assert_absent(&canaries, &args.join(" "), &format!("{}{}", ran.stdout, ran.stderr));
+    };
+    for args in [&["list"][..], &["show", "good"], &["show", "--reason", "malformed"]] {
+        let args = [&["dead-letters"], args].concat();
+        look(&args, &run(&args, &env).await, 0);
+        look(&args, &on_terminal(&args, &env, "").await, 0);
+    }
+    let asked = ["dead-letters", "drop", "good"];
+    look(&asked, &on_terminal(&asked, &env, "n\n").await, 1);
+    for args in [&["dead-letters", "drop", "--yes", "good"][..], &["dead-letters", "replay", "spoilt"]] {
+        look(args, &run(args, &env).await, 0);
+    }
+    assert_eq!(corner.vhost.depth(&jobs).await as usize, n - 1, "all of it was there");
+    for queue in [jobs, dead] {
+        corner.vhost.delete_queue(&queue).await;
+    }
+}
+
 #[test]
 fn debug_of_the_configuration_shows_no_secret() {
     let names = ["amqpurl", "imssecret", "accesstoken", "apikey"];
@@ -119,4 +168,9 @@ fn debug_of_the_configuration_shows_no_secret() {
     let Command::Submit(options) = cli.command else { panic!("it is submit") };
     let config = options.validate().unwrap();
     assert_absent(&canaries, "Debug of SubmitConfig", &format!("{config:?} {config:#?}"));
+    let cli = Cli::parse_from(["connection-worker", "dead-letters", "list", "--amqp-url", &amqp_url]);
+    assert_absent(&canaries, "Debug of Cli", &format!("{cli:?} {cli:#?}"));
+    let Command::DeadLetters(options) = cli.command else { panic!("it is dead-letters") };
+    let config = options.validate().unwrap();
+    assert_absent(&canaries, "Debug of DeadLettersConfig", &format!("{config:?} {config:#?}"));
 }

@@ -26,10 +26,12 @@ pub(crate) async fn run(args: &[&str], env: &[(&str, &str)]) -> Ran {
 
 /// The same with something on standard input.
 pub(crate) async fn run_with_input(args: &[&str], env: &[(&str, &str)], input: &str) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_connection-worker"))
-        .args(args)
-        .env_clear()
-        .envs(env.iter().copied())
+    let mut command = Command::new(env!("CARGO_BIN_EXE_connection-worker"));
+    feed(command.args(args).env_clear().envs(env.iter().copied()), input).await
+}
+
+async fn feed(command: &mut Command, input: &str) -> Ran {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -43,7 +45,20 @@ pub(crate) async fn run_with_input(args: &[&str], env: &[(&str, &str)], input: &
     };
     let running = timeout(PATIENCE, async { tokio::join!(child.wait_with_output(), feeding).0 });
     let output =
-        running.await.unwrap_or_else(|_| panic!("{args:?} did not end within {PATIENCE:?}")).unwrap();
+        running.await.unwrap_or_else(|_| panic!("{command:?} did not end within {PATIENCE:?}")).unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// The same at a terminal of 120 columns, with something typed. Both streams come as one: standard output.
+pub(crate) async fn on_terminal(args: &[&str], env: &[(&str, &str)], typed: &str) -> Ran {
+    let quoted = args.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(" ");
+    let inside = format!("stty cols 120; exec '{}' {quoted}", env!("CARGO_BIN_EXE_connection-worker"));
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &inside, "/dev/null"]);
+    feed(
+        command.env_clear().envs([("SHELL", "/bin/sh"), ("PATH", "/usr/bin:/bin")]).envs(env.iter().copied()),
+        typed,
+    )
+    .await
 }
