@@ -22,12 +22,17 @@ struct Yard {
 }
 
 impl Yard {
+    /// As the worker makes them.
     async fn new() -> Self {
+        let mut limited = queue_type("quorum");
+        limited.insert("x-delivery-limit".into(), AMQPValue::LongUInt(1_000_000));
+        Self::with(limited).await
+    }
+
+    /// With a dead-letter queue of the user's own.
+    async fn with(arguments: FieldTable) -> Self {
         let corner = Corner::new().await;
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-        corner.vhost.declare(&corner.jobs_queue(), arguments.clone()).await;
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongUInt(1_000_000));
+        corner.vhost.declare_quorum(&corner.jobs_queue()).await;
         corner.vhost.declare(&corner.dead_queue(), arguments).await;
         Self { corner }
     }
@@ -95,6 +100,12 @@ fn with_headers(headers: &[(&str, &str)]) -> BasicProperties {
         table.insert((*name).into(), AMQPValue::LongString((*value).into()));
     }
     BasicProperties::default().with_delivery_mode(2).with_headers(table)
+}
+
+fn queue_type(kind: &str) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
+    arguments
 }
 
 fn ago(duration: SignedDuration) -> String {
@@ -177,13 +188,23 @@ async fn filters_choose() {
 
 #[tokio::test]
 async fn looking_changes_neither_order_nor_content() {
-    let yard = Yard::new().await;
-    yard.park_many(2500).await;
-    let expected: Vec<String> = (0..2500).map(|number| format!("job-{number}")).collect();
+    assert_unchanged_by_looking(Yard::new().await, 2500).await;
+}
+
+#[tokio::test]
+async fn looking_changes_nothing_in_a_queue_of_any_kind() {
+    for kind in ["classic", "quorum"] {
+        assert_unchanged_by_looking(Yard::with(queue_type(kind)).await, 500).await;
+    }
+}
+
+async fn assert_unchanged_by_looking(yard: Yard, n: usize) {
+    yard.park_many(n).await;
+    let expected: Vec<String> = (0..n).map(|number| format!("job-{number}")).collect();
     assert_eq!(yard.listed(&[]).await, expected);
     assert_eq!(yard.listed(&[]).await, expected, "a list leaves all in its place");
-    assert_eq!(yard.run(&["show", "job-1200"]).await.code, Some(0));
-    let left = yard.corner.vhost.take(&yard.corner.dead_queue(), 2500, PATIENCE).await;
+    assert_eq!(yard.run(&["show", "job-120"]).await.code, Some(0));
+    let left = yard.corner.vhost.take(&yard.corner.dead_queue(), n, PATIENCE).await;
     let left: Vec<String> = left
         .into_iter()
         .map(|message| {
@@ -433,6 +454,23 @@ async fn a_drop_asks_on_a_terminal() {
         assert_eq!(yard.dead().await, left, "{answer:?}");
     }
     assert_eq!(yard.listed(&[]).await, ["job-1"]);
+    yard.end().await;
+}
+
+/// As in `dead-letters list | head`.
+#[tokio::test]
+async fn a_reader_who_has_seen_enough_is_no_error() {
+    let yard = Yard::new().await;
+    yard.park_many(2500).await;
+    let mut shell = std::process::Command::new("sh");
+    let script = format!("'{}' dead-letters list | head -n 1", env!("CARGO_BIN_EXE_connection-worker"));
+    shell.args(["-c", &script]).env_clear().env("PATH", "/usr/bin:/bin");
+    shell.env("AMQP_URL", &yard.corner.amqp_url).env("JOB_QUEUE", yard.corner.jobs_queue());
+    let mut listing = WorkerProcess::spawn_command(shell);
+    assert!(listing.wait(PATIENCE).await.success());
+    assert!(listing.stdout().starts_with(r#"{"jobId":"job-0""#), "{}", listing.logs());
+    assert_eq!(listing.stderr(), "");
+    eventually("all is back", PATIENCE, async || yard.dead().await == 2500).await;
     yard.end().await;
 }
 

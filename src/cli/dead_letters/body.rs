@@ -12,8 +12,14 @@ use crate::sources;
 /// What stands in the place of a value that is not shown.
 const HIDDEN: &str = "[hidden]";
 
+/// Nobody reads a longer one on a terminal, and it takes many times its size to take it apart.
+const LONGEST: usize = 1024 * 1024;
+
 /// The body with everything hidden that could be a secret; nothing if it is no job, not even a broken one.
 pub(super) fn shown(body: &[u8]) -> Option<String> {
+    if body.len() > LONGEST {
+        return None;
+    }
     let Value::Object(job) = serde_json::from_slice(body).ok()? else { return None };
     job.get("connection")?.as_object()?;
     serde_json::to_string_pretty(&each(job, job_field)).ok()

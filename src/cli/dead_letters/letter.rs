@@ -3,7 +3,8 @@
 //! Lenient: whatever is parked may be garbage, and garbage has no job id and no source.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::broker::delivery::Delivery;
 use crate::broker::properties::Properties;
@@ -28,6 +29,28 @@ pub(super) struct Letter {
     pub(super) last_error: Option<String>,
 }
 
+/// What is looked for in a body, wherever it may be and whatever it is: nothing else is taken apart.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Peek<'a> {
+    #[serde(borrow)]
+    job_id: Option<&'a RawValue>,
+    source: Option<&'a RawValue>,
+    connection: Option<&'a RawValue>,
+    connection_spec: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+}
+
+impl<'a> Peek<'a> {
+    fn into(value: Option<&'a RawValue>) -> Self {
+        value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+    }
+}
+
+fn text(value: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(value?.get()).ok()
+}
+
 impl Letter {
     /// Reads properties and body.
     pub(super) fn read(delivery: &Delivery) -> Self {
@@ -36,7 +59,7 @@ impl Letter {
 
     fn from_parts(properties: &Properties, body: &[u8]) -> Self {
         let header = |name: &str| properties.header_text(name);
-        let job = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let job = serde_json::from_slice(body).unwrap_or_default();
         Self {
             job_id: job_id(&job, properties),
             reason: DeadReason::read(header),
@@ -54,9 +77,9 @@ impl Letter {
 }
 
 /// Only what keeps the rules for ids: anything else could be a secret in the wrong place.
-fn job_id(job: &Value, properties: &Properties) -> Option<String> {
-    let ids = [job.get("jobId").and_then(Value::as_str), properties.message_id()];
-    ids.into_iter().flatten().find(|id| JobId::parse(id).is_ok()).map(str::to_owned)
+fn job_id(job: &Peek<'_>, properties: &Properties) -> Option<String> {
+    let ids = [text(job.job_id), properties.message_id().map(str::to_owned)];
+    ids.into_iter().flatten().find(|id| JobId::parse(id).is_ok())
 }
 
 /// By our own header, else by the broker's.
@@ -68,15 +91,15 @@ fn parked_at(properties: &Properties) -> Option<Timestamp> {
     })
 }
 
-fn source(job: &Value) -> Option<&'static str> {
-    let named = job.get("source").and_then(Value::as_str).and_then(sources::by_name);
-    let spec_id = || job.pointer("/connection/connectionSpec/id").and_then(Value::as_str);
-    named.or_else(|| sources::by_spec_id(spec_id()?)).map(|source| source.name)
+fn source(job: &Peek<'_>) -> Option<&'static str> {
+    let named = text(job.source).and_then(|name| sources::by_name(&name));
+    let spec = Peek::into(Peek::into(job.connection).connection_spec);
+    named.or_else(|| sources::by_spec_id(&text(spec.id)?)).map(|source| source.name)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::broker::properties::NewProperties;

@@ -15,13 +15,13 @@ use super::Error;
 use super::letter::Letter;
 use super::selection::Selection;
 use super::survey::{Tally, say, unseen};
+use crate::broker;
 use crate::broker::client::Client;
 use crate::broker::connection::Endpoint;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
 use crate::broker::parked::Walk;
 use crate::broker::properties::Properties;
 use crate::broker::publisher::{PublishError, Publisher};
-use crate::broker::{self};
 use crate::cli::terminal;
 use crate::contract::history;
 use crate::telemetry::Chain;
@@ -91,7 +91,7 @@ async fn move_all(
         taking = taking && progress.failure.is_none();
         tokio::select! {
             biased;
-            () = stop.cancelled(), if taking => taking = false,
+            () = stop.cancelled(), if taking => (taking, complete) = (false, walk.left() == 0),
             Some(moved) = moving.next() => progress.note(moved, walk),
             next = walk.next(), if taking && moving.len() < IN_FLIGHT => match next {
                 Ok(Some(delivery)) => {

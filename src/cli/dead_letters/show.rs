@@ -76,7 +76,7 @@ impl Page<'_> {
             line(f, name, properties.header_text(name).as_deref())?;
         }
         for death in properties.deaths() {
-            let text = format!("{} in {}, {} times", death.reason, death.queue, death.count);
+            let text = format!("{} in {}, count {}", death.reason, death.queue, death.count);
             line(f, DEATH, Some(&text))?;
         }
         let others = properties.header_names().filter(|name| !ours(name) && *name != DEATH);

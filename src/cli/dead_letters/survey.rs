@@ -45,8 +45,8 @@ impl Tally {
     }
 }
 
-/// Looks at every message and shows the chosen ones to `chosen`; all of them stay. `None` if it was stopped before the
-/// end.
+/// Looks at every message and shows the chosen ones to `chosen`; all of them stay. Tells how many were chosen, and whether
+/// it came to the end.
 pub(super) async fn survey(
     walk: &mut Walk,
     selection: &mut Selection,
