@@ -5,7 +5,7 @@
 //! here and known only to the broker.
 //!
 //! A window is a consumer with as much credit as it has places, on a channel of its own. When every place is taken by a
-//! message that stays, the next window opens. That and [`BATCH`] keep the order of a quorum queue: it puts up to 32
+//! message that stays, the next window opens. That and batches of 32 keep the order of a quorum queue: it puts up to 32
 //! messages that come back in one command in order, and more in any order; and a channel's part of the broker sends up
 //! to 32 commands at once, holds more of them back, joins them, and forgets them when the channel closes (seen in
 //! RabbitMQ 3.10; a classic queue knows the place of each message).
