@@ -15,5 +15,6 @@ pub mod properties;
 pub mod publisher;
 pub mod session;
 pub mod topology;
+pub mod watchdog;
 
 pub use error::Error;

@@ -60,6 +60,12 @@ pub enum Error {
         /// The queue.
         queue: String,
     },
+    /// The consumer gets nothing although the queue holds messages for it.
+    #[error("the consumer of {queue} gets nothing although jobs are ready")]
+    Starved {
+        /// The queue.
+        queue: String,
+    },
     /// A task that held a delivery failed; only the end of the session gives such a delivery back.
     #[error("a job's task failed and left its delivery unsettled")]
     TaskFailed,
@@ -148,6 +154,7 @@ impl Error {
             | Self::Lost { .. }
             | Self::Unreadable { .. }
             | Self::Cancelled { .. }
+            | Self::Starved { .. }
             | Self::TaskFailed
             | Self::Closed { .. } => false,
         }

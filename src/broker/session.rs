@@ -16,6 +16,7 @@ use super::connection::{Endpoint, connect, step};
 use super::delivery::Delivery;
 use super::publisher::Publisher;
 use super::topology::{self, Queues, TopologyMode};
+use super::watchdog::{Timing, Watchdog};
 
 /// A careful session that got no job for so long may relax.
 const QUIET: Duration = Duration::from_secs(5);
@@ -38,11 +39,13 @@ pub struct SessionSettings {
     pub prefetch: u16,
     /// Channels to publish on; one message is in flight on each.
     pub publish_channels: usize,
+    /// When to ask whether the consumer is forgotten.
+    pub watch: Timing,
 }
 
 /// Two connections, a consumer on one and a publisher on the other.
 pub struct Session {
-    consume: Connection,
+    consume: Arc<Connection>,
     publish: Arc<Connection>,
     channel: Channel,
     consumer: Consumer,
@@ -52,6 +55,7 @@ pub struct Session {
     limit: u16,
     consuming: bool,
     caution: Option<Caution>,
+    watchdog: Watchdog,
     queue: String,
     timeout: Duration,
 }
@@ -93,12 +97,13 @@ impl Session {
             tokio::try_join!(connect(endpoint, "consume"), connect(endpoint, "publish"))?;
         topology::ensure(&consume, &settings.queues, settings.topology, timeout).await?;
 
-        let publish = Arc::new(publish);
+        let (consume, publish) = (Arc::new(consume), Arc::new(publish));
         let publisher = Publisher::new(Arc::clone(&publish), settings.publish_channels, timeout).await?;
         publisher.check_permission().await?;
         let channel = step(timeout, "open a channel", consume.create_channel()).await?;
         let queue = settings.queues.jobs.clone();
         let consumer = start_consumer(&channel, &queue, prefetch, timeout).await?;
+        let watchdog = Watchdog::new(settings.watch, Arc::clone(&consume), queue.clone(), timeout);
         Ok(Self {
             consume,
             publish,
@@ -109,6 +114,7 @@ impl Session {
             limit: prefetch,
             consuming: true,
             caution: None,
+            watchdog,
             queue,
             timeout,
         })
@@ -169,9 +175,20 @@ impl Session {
         Arc::clone(&self.publisher)
     }
 
+    /// Lets the session ask whether its consumer is forgotten, if that is due; [`Session::next`] then tells. To be called
+    /// every now and then, with whether nothing is in hand and jobs are wanted.
+    pub fn watch(&mut self, idle: bool) {
+        self.watchdog.tick(idle);
+    }
+
     /// The next job. An end that we did not ask for is an error, never a success. Safe to drop and call again.
     pub async fn next(&mut self) -> Result<Delivery, Error> {
-        let next = self.consumer.next().await;
+        let next = tokio::select! {
+            biased;
+            next = self.consumer.next() => next,
+            error = self.watchdog.alarm() => return Err(error),
+        };
+        self.watchdog.delivered();
         if let Some(Caution::Jobs { left, last }) = &mut self.caution {
             (*left, *last) = (left.saturating_sub(1), Instant::now());
         }

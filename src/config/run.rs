@@ -10,6 +10,7 @@ use super::retry::RetryOptions;
 use super::setting::Invalid;
 use super::work::WorkOptions;
 use crate::broker::session::SessionSettings;
+use crate::broker::watchdog::Timing;
 use crate::contract::{Defaults, Limits};
 use crate::flow::client::FlowSettings;
 use crate::flow::token::Credentials;
@@ -78,6 +79,7 @@ impl RunOptions {
                 topology: work.topology,
                 prefetch: work.concurrency,
                 publish_channels: work.publish_channels,
+                watch: Timing::default(),
             };
             Some(RunConfig {
                 session,

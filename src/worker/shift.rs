@@ -88,6 +88,7 @@ impl<'a, F: FlowApi> Shift<'a, F> {
     /// Looks whether both connections are well; ends the caution of a careful session, which can leave jobs in hand.
     async fn look_after(&mut self) -> Result<(), broker::Error> {
         self.worker.metrics.broker.connections(Some(self.session.check()?));
+        self.session.watch(self.worker.tasks.is_empty() && matches!(self.trial, Trial::None));
         if self.session.may_relax(!self.worker.tasks.is_empty()) {
             info!("nothing that could end the session came, taking jobs as usual again");
             let untaken = self.session.relax().await?;

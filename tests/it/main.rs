@@ -35,6 +35,7 @@ mod schema;
 mod secrets;
 mod shutdown;
 mod start;
+mod starvation;
 mod submit;
 mod support;
 mod tidy;

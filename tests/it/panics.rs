@@ -7,6 +7,7 @@ use std::time::Duration;
 use connection_worker::broker::connection::{Endpoint, Mechanism};
 use connection_worker::broker::session::{Session, SessionSettings};
 use connection_worker::broker::topology::{Queues, TopologyMode};
+use connection_worker::broker::watchdog::Timing;
 use connection_worker::contract::ids::{ImsOrgId, SandboxName};
 use connection_worker::contract::{Defaults, Limits};
 use connection_worker::flow::{CreateRequest, Created, Failure, FindRequest, FlowApi, Found};
@@ -56,6 +57,7 @@ fn settings(rig: &Rig) -> SessionSettings {
         topology: TopologyMode::Create,
         prefetch: CONCURRENCY,
         publish_channels: 4,
+        watch: Timing::default(),
     }
 }
 

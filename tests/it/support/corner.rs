@@ -186,6 +186,11 @@ impl Corner {
     /// Leaves nothing behind on a broker that is not ours; one of our own goes as a whole.
     pub(crate) async fn end(self, worker: WorkerProcess) {
         drop(worker);
+        self.remove().await;
+    }
+
+    /// The same, when the worker has ended.
+    pub(crate) async fn remove(self) {
         if !self.vhost.broker().is_ours() {
             for queue in self.queues() {
                 self.vhost.delete_queue(&queue).await;
