@@ -58,28 +58,11 @@ async fn no_job_is_lost_when_the_broker_closes_the_connections() {
     for connection in [CONSUME, PUBLISH] {
         load.begin().await;
         let failures = load.failures().await;
-        close_connection(&load.rig, connection).await;
+        load.rig.close_connection(connection).await;
         load.worker.wait_count(FAILURES, failures + 1, PATIENCE).await;
         load.recovers().await;
     }
     assert!(load.worker.logs().contains("closed by the test"), "the log has the broker's words");
-}
-
-/// Closes a connection of the worker as an operator does with `rabbitmqctl close_connection`.
-async fn close_connection(rig: &Rig, name: &str) {
-    let vhost = rig.vhost.name();
-    let closed = rig
-        .vhost
-        .broker()
-        .eval(&format!(
-            r#"length([rabbit_networking:close_connection(Pid, "closed by the test") ||
-                   Pid <- rabbit_networking:connections_local(),
-                   [{{vhost, <<"{vhost}">>}}, {{client_properties, Properties}}] <-
-                       [rabbit_networking:connection_info(Pid, [vhost, client_properties])],
-                   lists:keymember(<<"{name}">>, 3, Properties)])."#
-        ))
-        .await;
-    assert_eq!(closed, "1", "connections closed");
 }
 
 /// What was in the queue is gone by the operator's own hand; what was under way is answered, and new jobs are done.

@@ -15,6 +15,7 @@
 mod ack_order;
 mod api_failures;
 mod broker_outage;
+mod broker_trouble;
 mod chaos;
 mod cluster;
 mod config;

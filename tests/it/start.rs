@@ -22,31 +22,10 @@ async fn refused(mut worker: WorkerProcess) -> (Option<i32>, String) {
     (code, log)
 }
 
-/// The broker's URL with another user.
-fn url_of(rig: &Rig, user: &str) -> String {
-    let mut url = url::Url::parse(&rig.vhost.amqp_url()).unwrap();
-    url.set_username(user).unwrap();
-    url.set_password(Some(PASSWORD)).unwrap();
-    url.into()
-}
-
-/// Adds a user of this test's virtual host, with patterns for what it may configure, write and read.
-async fn add_user(rig: &Rig, user: &str, configure: &str, write: &str, read: &str) {
-    let vhost = rig.vhost.name();
-    rig.vhost
-        .broker()
-        .eval(&format!(
-            r#"ok = rabbit_auth_backend_internal:add_user(<<"{user}">>, <<"{PASSWORD}">>, <<"tests">>),
-               rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{vhost}">>,
-                   <<"{configure}">>, <<"{write}">>, <<"{read}">>, <<"tests">>)."#
-        ))
-        .await;
-}
-
 #[tokio::test]
 async fn a_wrong_password_ends_the_start() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
-    let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &url_of(&rig, "guest"))])).await;
+    let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &rig.url_of("guest", PASSWORD))])).await;
     assert_eq!(code, Some(CONFIG), "{log}");
     assert!(log.contains("check user and password in AMQP_URL"), "{log}");
 }
@@ -66,8 +45,9 @@ async fn a_virtual_host_that_the_user_may_not_enter_ends_the_start() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     let other = rig.vhost.broker().vhost().await;
     let user = format!("{}-stranger", rig.vhost.name());
-    add_user(&rig, &user, ".*", ".*", ".*").await;
-    let url = url_of(&rig, &user)
+    rig.add_user(&user, PASSWORD, ".*", ".*", ".*").await;
+    let url = rig
+        .url_of(&user, PASSWORD)
         .replace(rig.vhost.name(), other.name())
         .replace(&format!("{}-stranger", other.name()), &user);
     let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &url)])).await;
@@ -89,8 +69,8 @@ async fn a_missing_permission_ends_the_start() {
             rig.declare_queues().await;
         }
         let user = format!("{}-{}", rig.vhost.name(), lacking.replace(' ', "-"));
-        add_user(&rig, &user, configure, write, read).await;
-        let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &url_of(&rig, &user))])).await;
+        rig.add_user(&user, PASSWORD, configure, write, read).await;
+        let (code, log) = refused(rig.start_worker(&[("AMQP_URL", &rig.url_of(&user, PASSWORD))])).await;
         assert_eq!(code, Some(CONFIG), "{lacking}: {log}");
         assert!(log.contains(&format!("could not {lacking}")), "{lacking}: {log}");
         assert!(log.contains("the user lacks permission for this"), "{lacking}: {log}");

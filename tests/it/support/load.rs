@@ -37,19 +37,29 @@ impl Load {
 
     /// Starts the worker in a rig.
     pub(crate) async fn on(rig: Rig) -> Self {
+        Self::with(rig, &[CONCURRENCY, HEARTBEAT]).await
+    }
+
+    /// The same, with other settings than usual.
+    pub(crate) async fn with(rig: Rig, env: &[(&str, &str)]) -> Self {
         // A job in doubt waits there.
         rig.declare_short_retries("quorum", Duration::from_secs(1)).await;
-        let worker = rig.worker(&[CONCURRENCY, HEARTBEAT]).await;
+        let worker = rig.worker(env).await;
         Self { rig, worker, submitted: 0, replies: Replies::default() }
     }
 
     /// Submits jobs and returns when some are done and some are under way.
     pub(crate) async fn begin(&mut self) {
         let before = self.rig.created().await;
-        self.rig.load(self.submitted..self.submitted + LOAD).await;
-        self.submitted += LOAD;
+        self.submit().await;
         self.rig.wait_created(before + 30).await;
         assert_ne!(self.rig.vhost.counts(&self.rig.jobs_queue()).await.unacked, 0, "jobs are under way");
+    }
+
+    /// Submits jobs.
+    pub(crate) async fn submit(&mut self) {
+        self.rig.load(self.submitted..self.submitted + LOAD).await;
+        self.submitted += LOAD;
     }
 
     /// The outage that was begun is noticed, and over after `end`; every job is answered by the same process.
@@ -73,6 +83,11 @@ impl Load {
         self.rig.wait_answered(0..self.submitted, &mut self.replies).await;
         self.rig.settled().await;
         self.replies.assert_all_created();
+    }
+
+    /// Waits until so many sessions have failed.
+    pub(crate) async fn wait_failures(&self, at_least: u64) {
+        self.worker.wait_count(FAILURES, at_least, PATIENCE).await;
     }
 
     /// Sessions that failed so far.

@@ -81,6 +81,51 @@ impl Rig {
         .await;
     }
 
+    /// Closes a connection of the worker as an operator does with `rabbitmqctl close_connection`.
+    pub(crate) async fn close_connection(&self, name: &str) {
+        let vhost = self.vhost.name();
+        let closed = self
+            .vhost
+            .broker()
+            .eval(&format!(
+                r#"length([rabbit_networking:close_connection(Pid, "closed by the test") ||
+                       Pid <- rabbit_networking:connections_local(),
+                       [{{vhost, <<"{vhost}">>}}, {{client_properties, Properties}}] <-
+                           [rabbit_networking:connection_info(Pid, [vhost, client_properties])],
+                       lists:keymember(<<"{name}">>, 3, Properties)])."#
+            ))
+            .await;
+        assert_eq!(closed, "1", "connections closed");
+    }
+
+    /// Adds a user of this test's virtual host, with patterns for what it may configure, write and read.
+    pub(crate) async fn add_user(
+        &self,
+        user: &str,
+        password: &str,
+        configure: &str,
+        write: &str,
+        read: &str,
+    ) {
+        let vhost = self.vhost.name();
+        self.vhost
+            .broker()
+            .eval(&format!(
+                r#"ok = rabbit_auth_backend_internal:add_user(<<"{user}">>, <<"{password}">>, <<"tests">>),
+                   rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{vhost}">>,
+                       <<"{configure}">>, <<"{write}">>, <<"{read}">>, <<"tests">>)."#
+            ))
+            .await;
+    }
+
+    /// The worker's way to the broker, as another user.
+    pub(crate) fn url_of(&self, user: &str, password: &str) -> String {
+        let mut url = url::Url::parse(&self.amqp_url).unwrap();
+        url.set_username(user).unwrap();
+        url.set_password(Some(password)).unwrap();
+        url.into()
+    }
+
     /// Takes replies until each of the jobs has at least one.
     pub(crate) async fn wait_answered(&self, numbers: Range<usize>, replies: &mut Replies) {
         eventually("every job is answered", PATIENCE, async || {
