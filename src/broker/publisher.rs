@@ -30,6 +30,11 @@ const BLOCKED_CHECK: Duration = Duration::from_millis(200);
 /// there is told by a passive declaration.
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to.";
 
+/// Pauses before a refused message is published again. A queue that loses its leader refuses what was on its way, and is
+/// well again as soon as another one is elected; a queue that is full still refuses then.
+const REFUSED_PAUSES: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(2)];
+
 /// A pool of channels for mandatory, confirmed publishing to the default exchange.
 pub struct Publisher {
     connection: Arc<Connection>,
@@ -123,6 +128,21 @@ impl Publisher {
 
     /// Publishes to a queue and waits for the broker's word. Safe to drop half-way: the channel is dropped with it.
     pub async fn publish(
+        &self,
+        queue: &str,
+        properties: &Properties,
+        body: &[u8],
+    ) -> Result<(), PublishError> {
+        for pause in REFUSED_PAUSES {
+            match self.publish_once(queue, properties, body).await {
+                Err(PublishError::Refused(None)) => tokio::time::sleep(pause).await,
+                other => return other,
+            }
+        }
+        self.publish_once(queue, properties, body).await
+    }
+
+    async fn publish_once(
         &self,
         queue: &str,
         properties: &Properties,
