@@ -27,9 +27,9 @@ async fn no_job_is_lost_when_the_node_that_leads_the_queue_dies() {
     first.kill().await;
     load.worker.wait_unready().await;
     load.rig.proxy.aim(other.addr().await);
+    wait_led_by_others(&cluster, &load.rig, first).await;
     load.answers().await;
     assert_ne!(load.failures().await, 0);
-    assert_ne!(cluster.leader(&load.rig.vhost, &queue).await.name(), first.name());
 
     // It comes back; only then the queue knows for sure that the consumer there is gone.
     first.restart().await;
@@ -41,5 +41,16 @@ async fn no_job_is_lost_when_the_node_that_leads_the_queue_dies() {
     // Without it, there is no majority when another one dies.
     load.begin().await;
     third.kill().await;
+    wait_led_by_others(&cluster, &load.rig, third).await;
     load.answers().await;
+}
+
+/// Waits until no queue is led by a node that is down: until then, who takes from it is sent away or not answered.
+async fn wait_led_by_others(cluster: &Cluster, rig: &Rig, down: &Broker) {
+    for queue in [rig.jobs_queue(), rig.reply_queue()] {
+        eventually("another node leads the queue", PATIENCE, async || {
+            cluster.leader(&rig.vhost, &queue).await.name() != down.name()
+        })
+        .await;
+    }
 }
