@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test chaos lint docs check readme
+.PHONY: help demo examples broker run test compat chaos lint docs check readme
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: ## Run the worker with your settings; it says which are missing
 test: ## Run all tests, against AMQP_URL or a private RabbitMQ
 	@deploy/dev/broker.sh install
 	cargo test --locked
+
+compat: ## Run the integration tests against RabbitMQ 4.0; as root
+	@deploy/dev/compat.sh
 
 # Half of the time on one node, half on a cluster of three; never on somebody's own broker, for it kills them.
 chaos: SEED ?= 1

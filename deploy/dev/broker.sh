@@ -30,6 +30,9 @@
 #
 # The nodes have their own names, ports, cookie, port mapper and directories, and listen on the loopback interface only:
 # they neither see nor disturb any other node on the machine.
+#
+# BROKER_ROOT is a root directory with another RabbitMQ in it, to be used instead of the system's. The directory for
+# temporary files has to be the same inside and outside; `compat.sh` sees to that.
 
 set -euo pipefail
 
@@ -40,6 +43,9 @@ STOP_SECONDS=3
 # Ports are free when we ask, not reserved: another process can take one before the node does.
 STARTUP_ATTEMPTS=3
 
+# Runs a command in BROKER_ROOT, if there is one.
+IN_ROOT=()
+[[ -z ${BROKER_ROOT:-} ]] || IN_ROOT=(chroot "$BROKER_ROOT")
 # Home of all; node 1 lives in it, node N in its subdirectory N.
 DIR=
 EPMD_PID=
@@ -62,8 +68,10 @@ usage() { sed -n '3,/^$/s/^# \{0,1\}//p' "$0"; }
 
 # The directory with RabbitMQ's own scripts. Debian's wrappers in /usr/sbin insist on root and on the system's node.
 server_bin() {
-    if [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]]; then
+    if [[ -x ${BROKER_ROOT:-}/usr/lib/rabbitmq/bin/rabbitmq-server ]]; then
         echo /usr/lib/rabbitmq/bin
+    elif [[ -n ${BROKER_ROOT:-} ]]; then
+        return 1
     elif command -v rabbitmq-server >/dev/null; then
         dirname "$(readlink -f "$(command -v rabbitmq-server)")"
     else
@@ -117,7 +125,7 @@ free_ports() {
 }
 
 # Runs a command in the node's environment and in nothing else of ours: a caller's RABBITMQ_* must not leak in.
-in_node_env() { exec env -i "${NODE_ENV[@]}" "$@"; }
+in_node_env() { exec env -i "${NODE_ENV[@]}" "${IN_ROOT[@]}" "$@"; }
 
 load_node_env() {
     [[ -f $1/environment ]] || die "no node lives in $1"
@@ -166,7 +174,7 @@ spawn() {
     if command -v setpriv >/dev/null && setpriv --pdeathsig KILL true 2>/dev/null; then
         leash=(setpriv --pdeathsig KILL)
     fi
-    env -i "${NODE_ENV[@]}" "${leash[@]}" "$@" </dev/null >>"$log" 2>&1 &
+    env -i "${NODE_ENV[@]}" "${leash[@]}" "${IN_ROOT[@]}" "$@" </dev/null >>"$log" 2>&1 &
 }
 
 alive() { kill -0 "$1" 2>/dev/null; }

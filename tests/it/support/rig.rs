@@ -89,7 +89,7 @@ impl Rig {
             .broker()
             .eval(&format!(
                 r#"length([rabbit_networking:close_connection(Pid, "closed by the test") ||
-                       Pid <- rabbit_networking:connections_local(),
+                       Pid <- rabbit_networking:connections(),
                        [{{vhost, <<"{vhost}">>}}, {{client_properties, Properties}}] <-
                            [rabbit_networking:connection_info(Pid, [vhost, client_properties])],
                        lists:keymember(<<"{name}">>, 3, Properties)])."#
