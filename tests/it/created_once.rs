@@ -18,11 +18,14 @@ use crate::support::rig::Replies;
 /// What the simulator lets the test in with, to see every connection.
 const AUDITOR: &str = "the-auditors-token";
 
-/// New connections take a while to be listed,
+/// New connections take a while to be listed.
 const FIND_LAG: Duration = Duration::from_millis(50);
 
-/// which is less than what is waited for them.
-const PATIENT: (&str, &str) = ("LOOKUP_PAUSE", "100ms");
+/// For a service that is done with every call after 30 ms, and lists it after [`FIND_LAG`].
+const QUICK_LOOKS: [(&str, &str); 2] = [("LOOKUP_PAUSE", "100ms"), ("LOOKUP_SETTLE", "1s")];
+
+/// How long jobs wait in the retry queues: not shorter than `LOOKUP_SETTLE`.
+const SETTLED: Duration = Duration::from_secs(1);
 
 async fn corner(latency: Latency) -> Corner {
     let access_token = Some(AUDITOR.to_owned());
@@ -76,7 +79,7 @@ async fn a_job_creates_at_most_one_connection() {
     const JOBS: usize = 1_000;
     let corner = corner(Latency::None).await;
     corner.sim.fault(json!({ "when": "after", "fault": { "kind": "close" } })).await;
-    let worker = corner.worker(&[SOON[0], SOON[1], PATIENT]).await;
+    let worker = corner.worker(&[&SOON[..], &QUICK_LOOKS].concat()).await;
     corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
     let replies = answered(&corner, JOBS).await;
     corner.settled().await;
@@ -90,13 +93,13 @@ async fn a_worker_that_is_killed_again_and_again_creates_each_connection_once() 
     const JOBS: usize = 2_000;
     const KILLS: usize = 20;
     let corner = corner(Latency::Fixed { ms: 30 }).await;
-    corner.declare_short_retries("quorum", Duration::from_secs(1)).await;
-    let settings = [SOON[0], SOON[1], PATIENT, ("CONCURRENCY", "32")];
+    corner.declare_short_retries("quorum", SETTLED).await;
+    let settings = [&SOON[..], &QUICK_LOOKS, &[("CONCURRENCY", "16")]].concat();
     let mut worker = corner.worker(&settings).await;
     corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
     let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..KILLS {
-        let goal = created(&corner).await + random.u64(1..60);
+        let goal = created(&corner).await + random.u64(30..80);
         // Asked without a pause: the load has to last for all kills.
         let reached = async { while created(&corner).await < goal {} };
         timeout(PATIENCE, reached).await.expect("some more are created");
