@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{env, tell};
@@ -51,7 +51,10 @@ async fn a_storm_loses_nothing_and_creates_nothing_twice() {
     let began = Instant::now();
     let senders = senders::start(&world, &senders_stop);
     let storm = async {
-        storm::rage(&world, strikes, began, length).await;
+        let raging = storm::rage(&world, strikes, began, length);
+        if timeout(length + AFTERMATH, raging).await.is_err() {
+            world.fleet.note("a strike did not come to its end".to_owned());
+        }
         senders_stop.cancel();
         senders.join_all().await;
         let took = began.elapsed();

@@ -87,7 +87,7 @@ impl Fleet {
         found.into_iter().map(|(line, number)| format!("worker {number}: {line}")).collect()
     }
 
-    fn note(&self, what: String) {
+    pub(super) fn note(&self, what: String) {
         self.notes.lock().unwrap().push(what);
     }
 

@@ -16,6 +16,9 @@ use super::senders::may_want_own_reply;
 use super::world::{Links, Struck, World};
 use crate::support::proxy::Proxy;
 
+/// For the answers to jobs that name a reply queue which is about to go. One that is lost must not stop the storm.
+const UNANSWERED: Duration = Duration::from_secs(20);
+
 /// Returns when every strike is over, and not before the storm's time is.
 pub(super) async fn rage(world: &World, strikes: Vec<Strike>, began: Instant, length: Duration) {
     let mut lanes: [Vec<Strike>; LANES] = Default::default();
@@ -82,6 +85,13 @@ impl World {
         self.own_replies_wanted.store(false, Ordering::SeqCst);
         let moment = Instant::now();
         while self.ledger().open_before(moment).any(may_want_own_reply) {
+            if moment.elapsed() > UNANSWERED {
+                let open: Vec<String> = self.ledger().open_before(moment).map(str::to_owned).collect();
+                self.fleet
+                    .note(format!("a reply queue was left alone: no answer for {UNANSWERED:?} to {open:?}"));
+                self.own_replies_wanted.store(true, Ordering::SeqCst);
+                return;
+            }
             sleep(PAUSE).await;
         }
         let if_empty = QueueDeleteOptions { if_empty: true, ..QueueDeleteOptions::default() };
