@@ -27,7 +27,7 @@ const RECONNECT_BASE: Duration = Duration::from_millis(200);
 
 /// Highest ceiling of that pause. A restarted broker must not meet all workers at once; a waiting one must not
 /// make jobs wait for long.
-const RECONNECT_MAX: Duration = Duration::from_secs(2);
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// A session that lived this long was a success: the next failure starts with a short pause again.
 const SETTLED_SESSION: Duration = Duration::from_secs(10);

@@ -95,6 +95,10 @@ impl Corner {
             text("x-queue-type", queue_type);
             text("x-dead-letter-exchange", "");
             text("x-dead-letter-routing-key", &self.jobs_queue());
+            if queue_type == "quorum" {
+                text("x-dead-letter-strategy", "at-least-once");
+                text("x-overflow", "reject-publish");
+            }
             let milliseconds = u32::try_from(wait.as_millis()).unwrap();
             arguments.insert("x-message-ttl".into(), AMQPValue::LongUInt(milliseconds));
             self.vhost.declare(&self.retry_queue(tier), arguments).await;
