@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
 
-use crate::support::PATIENCE;
 use crate::support::broker::Broker;
 use crate::support::eventually::eventually;
 use crate::support::load::{CONCURRENCY, FAILURES, HEARTBEAT, LATENCY, Load};
 use crate::support::rig::{CONSUME, PUBLISH, Replies, Rig};
+use crate::support::{PATIENCE, env, tell};
 
 /// Cut, then frozen, then killed: one story with the same queue.
 #[tokio::test]
@@ -105,6 +106,39 @@ async fn no_job_is_lost_when_the_broker_restarts() {
     load.rig.corner.vhost = load.rig.corner.vhost.reconnect().await;
     load.recovers().await;
     assert_ne!(load.failures().await, 0);
+}
+
+/// Killed under load, and away for `OUTAGE_SECONDS` of the test run's environment, or just until it is started again. How
+/// long the worker then takes is told, not judged.
+#[tokio::test]
+async fn a_worker_is_back_when_the_broker_is() {
+    if !Broker::shared().await.is_ours() {
+        return;
+    }
+    let broker = Broker::start().await;
+    let mut load = Load::on(Rig::on(&broker, LATENCY).await).await;
+    load.begin().await;
+    broker.kill().await;
+    load.worker.wait_unready().await;
+    let away: u64 = env("OUTAGE_SECONDS").map_or(0, |seconds| seconds.parse().expect("whole seconds"));
+    sleep(Duration::from_secs(away)).await;
+
+    let addr = broker.addr().await;
+    let listening = async {
+        while TcpStream::connect(addr).await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        Instant::now()
+    };
+    let consuming = async {
+        load.worker.wait_ready().await;
+        Instant::now()
+    };
+    let ((), listening, consuming) = tokio::join!(broker.restart(), listening, consuming);
+    let took = consuming.saturating_duration_since(listening);
+    tell(&format!("{away} s away; consuming {took:?} after the broker listened again"));
+    load.rig.corner.vhost = load.rig.corner.vhost.reconnect().await;
+    load.recovers().await;
 }
 
 /// Short of memory or disk, the broker takes nothing more, and says so only to who publishes. Jobs that it delivers are
