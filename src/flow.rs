@@ -62,6 +62,8 @@ pub struct FindRequest {
     pub job_id: JobId,
     /// The connection's whole description, mark included.
     pub description: String,
+    /// The connection's name.
+    pub name: String,
     /// The connection spec's id.
     pub connection_spec_id: String,
     /// The connection is not older than this, if that is known. Clocks differ: some minutes are allowed for.

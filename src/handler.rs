@@ -4,6 +4,7 @@
 //! [`Doubt`], as do earlier deliveries; then the connection is looked for before it is created again.
 
 mod attempt;
+mod lookup;
 mod turns;
 
 use std::time::Duration;
@@ -59,6 +60,8 @@ pub enum Handled {
         attempts: u32,
         /// The last failure, if there was one.
         failure: Option<Failure>,
+        /// How long a call may still be under way.
+        unsettled: Duration,
     },
     /// The worker is stopping and nothing was begun: the job goes back to the queue as it came.
     HandedBack,
@@ -71,13 +74,15 @@ pub struct Past {
     pub attempts: u32,
     /// When the first of them began, if that is known.
     pub first_seen_at: Option<Timestamp>,
+    /// None of them began before this, if that is known.
+    pub since: Option<Timestamp>,
     /// What they may have done.
     pub doubt: Doubt,
 }
 
 impl Past {
     /// Of a job that nobody has tried before.
-    pub const NONE: Self = Self { attempts: 0, first_seen_at: None, doubt: Doubt::None };
+    pub const NONE: Self = Self { attempts: 0, first_seen_at: None, since: None, doubt: Doubt::None };
 }
 
 /// How to try.
@@ -104,6 +109,11 @@ impl<F: FlowApi> Handler<F> {
         Self { flow, rules, turns: Turns::default(), metrics }
     }
 
+    /// How long a call that nobody has heard from may still be under way.
+    pub fn settle(&self) -> Duration {
+        self.rules.lookups.settle
+    }
+
     /// Creates the job's connection, or finds it, trying again where that is safe.
     ///
     /// `time_left` is the time until the job expires. When `stop` is cancelled no further call is started; one that
@@ -122,7 +132,12 @@ impl<F: FlowApi> Handler<F> {
             None => return Handled::HandedBack,
             // Another delivery of the job is being worked on; this one is not to hold a slot meanwhile.
             Some(Err(_)) => {
-                return Handled::Later { tier: Tier::TenSeconds, attempts: past.attempts, failure: None };
+                return Handled::Later {
+                    tier: Tier::TenSeconds,
+                    attempts: past.attempts,
+                    failure: None,
+                    unsettled: self.settle(),
+                };
             }
             Some(Ok(turn)) => turn,
         };
@@ -130,7 +145,8 @@ impl<F: FlowApi> Handler<F> {
             self.metrics.answered_from_memory();
             return Handled::Created { created, recovered: true, attempts: past.attempts };
         }
-        let past = if turn.waited { Past { doubt: Doubt::Open, ..past } } else { past };
+        let doubt = if turn.waited { Doubt::Open(Instant::now() + self.settle()) } else { past.doubt };
+        let past = Past { doubt, ..past };
         let handled = Attempting::new(self, job, past, started, time_left, stop).run().await;
         if let Handled::Created { created, .. } = &handled {
             turn.remember(created);

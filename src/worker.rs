@@ -11,6 +11,7 @@ mod job;
 mod reply;
 mod route;
 mod shift;
+mod suspect;
 mod suspicion;
 
 use std::panic::AssertUnwindSafe;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -107,10 +109,7 @@ impl<F: FlowApi> Worker<F> {
         let (lost, losses) = mpsc::channel(1);
         let mut shift = Shift::new(self, session, stop, lost);
         match shift.work(losses).await {
-            Ok(()) => {
-                let (session, waiting) = shift.end();
-                self.drain(session, waiting, grace).await
-            }
+            Ok(()) => self.drain(shift.end(), grace).await,
             Err(error) => SessionEnd::Lost(error),
         }
     }
@@ -123,7 +122,7 @@ impl<F: FlowApi> Worker<F> {
         publisher: Arc<Publisher>,
         waits: CancellationToken,
         lost: mpsc::Sender<broker::Error>,
-    ) {
+    ) -> JoinHandle<()> {
         // An error's span, so that no filter that shows a line of the job hides whose it is.
         let span = error_span!("job", job_id = Empty, message_id = Empty, redelivered = delivery.redelivered);
         if let Some(id) = delivery.properties.message_id() {
@@ -146,7 +145,7 @@ impl<F: FlowApi> Worker<F> {
                 warn!(error = %Chain(&error), "a further job ends with its session");
             }
         };
-        self.tasks.spawn(task.instrument(span));
+        self.tasks.spawn(task.instrument(span))
     }
 
     /// Waits until no job is in hand. Safe to drop.
@@ -170,11 +169,11 @@ impl<F: FlowApi> Worker<F> {
     }
 
     /// Takes no more, gives back what has not begun, lets the rest finish, closes.
-    async fn drain(&self, mut session: Session, waiting: Option<Delivery>, grace: Duration) -> SessionEnd {
+    async fn drain(&self, mut session: Session, grace: Duration) -> SessionEnd {
         let started = Instant::now();
         let unsettled_before = self.unsettled.load(Ordering::Relaxed);
         info!(running = self.tasks.len(), grace_seconds = grace.as_secs_f64(), "draining");
-        if tokio::time::timeout(grace, hand_back_untaken(&mut session, waiting)).await.is_err() {
+        if tokio::time::timeout(grace, hand_back_untaken(&mut session)).await.is_err() {
             warn!(
                 "the broker did not let the worker stop consuming in time; what has not begun comes again anyway"
             );
@@ -199,12 +198,12 @@ impl<F: FlowApi> Worker<F> {
 }
 
 /// Takes no more, and gives back what has arrived and not begun.
-async fn hand_back_untaken(session: &mut Session, waiting: Option<Delivery>) {
+async fn hand_back_untaken(session: &mut Session) {
     let untaken = session.stop_consuming().await.unwrap_or_else(|error| {
         warn!(error = %Chain(&error), "could not stop consuming");
         Vec::new()
     });
-    for delivery in waiting.into_iter().chain(untaken) {
+    for delivery in untaken {
         if let Err(error) = delivery.settle(Settlement::Requeue).await {
             warn!(error = %Chain(&error), "a job that had not begun could not be handed back; it comes again anyway");
         }

@@ -20,8 +20,8 @@ pub struct Delivery {
     pub properties: Properties,
     /// Whether the broker delivered it before: then the first attempt may have done the work.
     pub redelivered: bool,
-    /// How many earlier deliveries ended badly, as the broker counts (quorum queues only): hand-backs are among them up
-    /// to RabbitMQ 4.2.
+    /// How many earlier deliveries ended badly, as the broker counts: hand-backs are among them up to RabbitMQ 4.2. Only
+    /// quorum queues count; from a classic queue it is what the sender wrote.
     pub delivery_count: Option<u64>,
     /// Its number on its channel.
     pub(super) tag: u64,
@@ -50,11 +50,7 @@ pub enum Settled {
 impl Delivery {
     pub(super) fn new(delivery: lapin::message::Delivery, timeout: Duration) -> Self {
         let properties = Properties(delivery.properties);
-        let number = |name| properties.header_text(name).and_then(|text| text.parse().ok());
-        // RabbitMQ 4.3 counts hand-backs apart, and has no other count for a message that knows only those. On a
-        // first delivery there is nothing to count, so what stands there is the sender's.
-        let count = || number("x-delivery-count").or(number("x-acquired-count").map(|_| 0));
-        let delivery_count = if delivery.redelivered { count() } else { None };
+        let delivery_count = properties.header_text("x-delivery-count").and_then(|text| text.parse().ok());
         Self {
             body: Bytes::from(delivery.data),
             properties,

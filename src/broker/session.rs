@@ -25,6 +25,9 @@ const QUIET: Duration = Duration::from_secs(5);
 /// that it had in hand; those that arrived with this one come back within 10 seconds.
 const AFTER_SUSPECT: Duration = Duration::from_secs(15);
 
+/// It takes no longer than this, however many come.
+const SUSPECTS_MAX: Duration = Duration::from_secs(60);
+
 /// What a session needs to know.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
@@ -64,8 +67,8 @@ pub struct Session {
 enum Caution {
     /// Until so many jobs have come, or none for a while.
     Jobs { left: u16, last: Instant },
-    /// Until then.
-    Time(Instant),
+    /// Until then, which may be put off to the latest.
+    Time { until: Instant, latest: Instant },
 }
 
 impl std::fmt::Debug for Session {
@@ -134,7 +137,7 @@ impl Session {
             _ if !self.consuming => false,
             None => false,
             Some(Caution::Jobs { left, last }) => *left == 0 || (!in_hand && last.elapsed() >= QUIET),
-            Some(Caution::Time(until)) => Instant::now() >= *until,
+            Some(Caution::Time { until, .. }) => Instant::now() >= *until,
         }
     }
 
@@ -148,14 +151,19 @@ impl Session {
 
     /// Goes on consuming after [`Session::stop_consuming`], with fewer jobs at a time for a while.
     pub async fn resume_carefully(&mut self, prefetch: u16) -> Result<(), Error> {
-        self.caution = Some(Caution::Time(Instant::now() + AFTER_SUSPECT));
+        let now = Instant::now();
+        let latest = match self.caution {
+            Some(Caution::Time { latest, .. }) => latest,
+            _ => now + SUSPECTS_MAX,
+        };
+        self.caution = Some(Caution::Time { until: latest.min(now + AFTER_SUSPECT), latest });
         self.resume(prefetch).await
     }
 
-    /// A reason to be careful has come: a session that is careful for a time stays so for as long again.
+    /// A reason to be careful has come: a session that is careful for a time stays so for a while longer.
     pub fn stay_careful(&mut self) {
-        if let Some(Caution::Time(until)) = &mut self.caution {
-            *until = Instant::now() + AFTER_SUSPECT;
+        if let Some(Caution::Time { until, latest }) = &mut self.caution {
+            *until = (*latest).min(Instant::now() + AFTER_SUSPECT);
         }
     }
 

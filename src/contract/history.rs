@@ -11,6 +11,13 @@ pub const ATTEMPTS: &str = "job-attempts";
 /// When the job was first tried (RFC 3339, UTC).
 pub const FIRST_SEEN_AT: &str = "job-first-seen-at";
 
+/// Not before this the first attempt began (RFC 3339, UTC); only on a job of which that is certain. A connection that an
+/// attempt has created is not older.
+pub const SINCE: &str = "job-since";
+
+/// When every call of earlier attempts is over (RFC 3339, UTC): until then one may still take effect.
+pub const SETTLED_AT: &str = "job-settled-at";
+
 /// What went wrong last, for a person.
 pub const LAST_ERROR: &str = "job-last-error";
 
@@ -24,15 +31,20 @@ pub const DEAD_REASON: &str = "dead-reason";
 pub const DEAD_AT: &str = "dead-at";
 
 /// Every header in which the worker notes something about a job.
-pub const ALL: [&str; 6] = [ATTEMPTS, FIRST_SEEN_AT, LAST_ERROR, TRIALS, DEAD_REASON, DEAD_AT];
+pub const ALL: [&str; 8] =
+    [ATTEMPTS, FIRST_SEEN_AT, SINCE, SETTLED_AT, LAST_ERROR, TRIALS, DEAD_REASON, DEAD_AT];
 
 /// What earlier deliveries of a job have left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// Attempts made; `None` for a job that nobody can have tried.
     pub attempts: Option<u32>,
-    /// When the first of them began.
+    /// When the first of them began, as far as it was noted: the deadline counts from here.
     pub first_seen_at: Option<Timestamp>,
+    /// No attempt began before this.
+    pub since: Option<Timestamp>,
+    /// When every call of theirs is over.
+    pub settled_at: Option<Timestamp>,
     /// How often the job is known to have ended a session.
     pub trials: Option<u32>,
 }
@@ -42,9 +54,12 @@ impl History {
     /// as seen for the first time.
     pub fn read(header: impl Fn(&str) -> Option<String>) -> Self {
         let number = |name| header(name).map(|text| text.trim().parse().unwrap_or_default());
+        let instant = |name| header(name).and_then(|text| text.trim().parse().ok());
         Self {
             attempts: number(ATTEMPTS),
-            first_seen_at: header(FIRST_SEEN_AT).and_then(|text| text.trim().parse().ok()),
+            first_seen_at: instant(FIRST_SEEN_AT),
+            since: instant(SINCE),
+            settled_at: instant(SETTLED_AT),
             trials: number(TRIALS),
         }
     }
@@ -54,6 +69,8 @@ impl History {
         let headers = [
             self.attempts.map(|attempts| (ATTEMPTS, attempts.to_string())),
             self.first_seen_at.map(|at| (FIRST_SEEN_AT, at.to_string())),
+            self.since.map(|at| (SINCE, at.to_string())),
+            self.settled_at.map(|at| (SETTLED_AT, at.to_string())),
             self.trials.map(|trials| (TRIALS, trials.to_string())),
         ];
         headers.into_iter().flatten()
@@ -107,12 +124,13 @@ impl DeadReason {
         }
     }
 
-    /// Reads a parked message's headers: our own, else those of the broker (RabbitMQ's page on dead lettering).
-    pub fn read(header: impl Fn(&str) -> Option<String>) -> Self {
-        if let Some(text) = header(DEAD_REASON) {
+    /// From our own header, else from the broker's word on the last time that it dead-lettered the message (RabbitMQ's
+    /// page on dead lettering).
+    pub fn read(ours: Option<&str>, brokers: Option<&str>) -> Self {
+        if let Some(text) = ours {
             return Self::ALL.into_iter().find(|reason| reason.as_str() == text).unwrap_or(Self::Other);
         }
-        match header("x-first-death-reason").as_deref() {
+        match brokers {
             Some("expired") => Self::Expired,
             Some("delivery_limit") => Self::Undeliverable,
             _ => Self::Other,
@@ -136,6 +154,8 @@ mod tests {
         let history = History {
             attempts: Some(3),
             first_seen_at: Some("2030-01-31T12:00:00Z".parse().unwrap()),
+            since: Some("2030-01-31T11:00:00Z".parse().unwrap()),
+            settled_at: Some("2030-01-31T12:00:10Z".parse().unwrap()),
             trials: Some(1),
         };
         assert_eq!(in_headers(history.headers()), history);
@@ -150,15 +170,12 @@ mod tests {
 
     #[test]
     fn a_reason_is_read_from_our_header_and_else_from_the_brokers() {
-        let read = |name: &'static str, value: &'static str| {
-            DeadReason::read(|asked| (asked == name).then(|| value.to_owned()))
-        };
         for reason in DeadReason::ALL {
-            assert_eq!(read(DEAD_REASON, reason.as_str()), reason);
+            assert_eq!(DeadReason::read(Some(reason.as_str()), Some("expired")), reason);
         }
-        assert_eq!(read("x-first-death-reason", "expired"), DeadReason::Expired);
-        assert_eq!(read("x-first-death-reason", "delivery_limit"), DeadReason::Undeliverable);
-        assert_eq!(read("x-first-death-reason", "maxlen"), DeadReason::Other);
-        assert_eq!(read("none", ""), DeadReason::Other);
+        assert_eq!(DeadReason::read(None, Some("expired")), DeadReason::Expired);
+        assert_eq!(DeadReason::read(None, Some("delivery_limit")), DeadReason::Undeliverable);
+        assert_eq!(DeadReason::read(None, Some("maxlen")), DeadReason::Other);
+        assert_eq!(DeadReason::read(None, None), DeadReason::Other);
     }
 }

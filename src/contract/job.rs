@@ -118,6 +118,17 @@ pub struct Job {
     pub body: Bytes,
 }
 
+/// The id of a job, whatever else is wrong with it: from the body, of which nothing else is read, or the `message_id`.
+pub fn id_of(body: &[u8], message_id: Option<&str>) -> Option<JobId> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        job_id: Option<String>,
+    }
+    let named = serde_json::from_slice::<Named>(body).ok().and_then(|named| named.job_id);
+    [named.as_deref(), message_id].into_iter().flatten().find_map(|id| JobId::parse(id).ok())
+}
+
 /// Shows which job it is and nothing that could be secret.
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -5,12 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use super::{Handled, Handler, Past};
 use crate::contract::job::Job;
-use crate::flow::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found};
-use crate::metrics::attempts::LookupResult;
+use crate::flow::{CreateRequest, Created, Failure, FailureKind, FlowApi};
 use crate::retry::doubt::Doubt;
 use crate::retry::policy::{Attempts, Next, Wait};
 use crate::retry::tier::Tier;
@@ -18,20 +17,22 @@ use crate::retry::verdict::Verdict;
 
 /// One delivery, while it is worked on.
 pub(super) struct Attempting<'a, F> {
-    handler: &'a Handler<F>,
-    job: &'a Job,
-    past: Past,
+    pub(super) handler: &'a Handler<F>,
+    pub(super) job: &'a Job,
+    pub(super) past: Past,
     started: Instant,
     time_left: Option<Duration>,
     stop: &'a CancellationToken,
     attempts: Attempts,
     doubt: Doubt,
+    /// Whether there ever was a doubt that only look-ups have resolved.
+    doubted: bool,
     /// The job's age when this delivery came.
     age_before: Duration,
 }
 
 /// Why an attempt ended without a connection.
-enum Setback {
+pub(super) enum Setback {
     Failure(Failure),
     /// The worker is stopping.
     Stopped,
@@ -60,7 +61,8 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         // Without its mark a connection cannot be found, so there is no use in doubting.
         let doubt = if job.marked_description.is_some() { past.doubt } else { Doubt::None };
         let age_before = past.first_seen_at.map(since).unwrap_or_default();
-        Self { handler, job, past, started, time_left, stop, attempts, doubt, age_before }
+        let doubted = doubt != Doubt::None;
+        Self { handler, job, past, started, time_left, stop, attempts, doubt, doubted, age_before }
     }
 
     /// Tries until the job is done, or is better off elsewhere.
@@ -78,18 +80,14 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
                 Err(Setback::Failure(failure)) => failure,
                 // An attempt that ends before its call is none.
                 Err(Setback::Stopped) if before == self.past.attempts => return Handled::HandedBack,
-                Err(Setback::Stopped) => {
-                    return Handled::Later { tier: Tier::TenSeconds, attempts: before, failure: None };
-                }
-                Err(Setback::Unsettled(tier)) => {
-                    return Handled::Later { tier, attempts: before, failure: None };
-                }
+                Err(Setback::Stopped) => return self.later(Tier::TenSeconds, before, None),
+                Err(Setback::Unsettled(tier)) => return self.later(tier, before, None),
                 Err(Setback::Expired) => return Handled::Expired { failure: None, attempts: before },
             };
             self.handler.metrics.failed(failure.kind);
             let (delay, failure) = match self.after(failure) {
                 Ok(wait) => wait,
-                Err(end) => return end,
+                Err(end) => return self.unless_found(end).await,
             };
             let waking = Instant::now() + delay;
             if self.sleep(delay).await.is_err() {
@@ -100,20 +98,22 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
 
     /// One attempt: whatever is in doubt is looked into, and then the connection is created.
     async fn attempt(&mut self) -> Result<(Created, bool), Setback> {
-        let doubted = self.doubt != Doubt::None;
         while self.doubt != Doubt::None {
             if let Some(found) = self.look_up().await? {
                 return Ok((found, true));
             }
-            if self.doubt == Doubt::Open {
+            if self.doubt == Doubt::Settled {
+                self.doubt = Doubt::None;
+            } else {
                 self.settle().await?;
                 self.doubt = Doubt::Settled;
-            } else {
-                self.doubt = Doubt::None;
             }
         }
         if self.time_left().is_some_and(|left| left.is_zero()) {
             return Err(Setback::Expired);
+        }
+        if self.stop.is_cancelled() {
+            return Err(Setback::Stopped);
         }
         let request = CreateRequest {
             ims_org_id: self.job.ims_org_id.as_str().to_owned(),
@@ -121,11 +121,12 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             body: self.job.body.clone(),
         };
         match self.handler.flow.create(&request).await {
-            Ok(created) if doubted => Ok(self.only_one(created).await),
+            Ok(created) if self.doubted => Ok(self.only_one(created).await),
             Ok(created) => Ok((created, false)),
             Err(failure) => {
-                self.doubt = doubt_after(&failure);
+                self.doubt = self.doubt_after(&failure);
                 if self.doubt != Doubt::None {
+                    self.doubted = true;
                     self.handler.metrics.ambiguous();
                 }
                 Err(failure.into())
@@ -133,82 +134,17 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         }
     }
 
-    /// Looks for the connection until it is found, or was not found often enough.
-    async fn look_up(&self) -> Result<Option<Created>, Setback> {
-        let lookups = self.handler.rules.lookups;
-        for look in 1..=lookups.looks {
-            if let Some(Found { connection, duplicates }) = self.find().await? {
-                info!(connection_id = connection.id, "the connection was created before");
-                self.tell_duplicates(&connection, &duplicates);
-                return Ok(Some(connection));
-            }
-            if look < lookups.looks {
-                self.sleep(lookups.pause).await?;
-            }
-        }
-        Ok(None)
-    }
-
-    async fn find(&self) -> Result<Option<Found>, Failure> {
-        let Some(description) = self.job.marked_description.clone() else { return Ok(None) };
-        let request = FindRequest {
-            ims_org_id: self.job.ims_org_id.as_str().to_owned(),
-            sandbox_name: self.job.sandbox_name.as_str().to_owned(),
-            job_id: self.job.id.clone(),
-            description,
-            connection_spec_id: self.job.connection_spec_id.clone(),
-            since: self.past.first_seen_at,
-        };
-        let found = self.handler.flow.find(&request).await;
-        self.handler.metrics.looked_up(match &found {
-            Ok(Some(_)) => LookupResult::Found,
-            Ok(None) => LookupResult::Absent,
-            Err(_) => LookupResult::Failed,
-        });
-        found
-    }
-
     /// Waits until a call that nobody has heard from must be over.
     async fn settle(&self) -> Result<(), Setback> {
-        match self.handler.rules.policy.place(self.handler.rules.lookups.settle, self.started.elapsed()) {
+        match self.handler.rules.policy.place(self.doubt.unsettled(), self.started.elapsed()) {
             Wait::Held(delay) => self.sleep(delay).await,
             Wait::Queued(tier) => Err(Setback::Unsettled(tier)),
         }
     }
 
-    async fn sleep(&self, delay: Duration) -> Result<(), Setback> {
+    pub(super) async fn sleep(&self, delay: Duration) -> Result<(), Setback> {
         let slept = self.stop.run_until_cancelled(tokio::time::sleep(delay)).await;
         slept.ok_or(Setback::Stopped)
-    }
-
-    /// A create after a doubt is the one way to make a second connection, when an earlier call took effect after all
-    /// look-ups. So one more look-up follows; if there are two, the older one counts, for every delivery of the job.
-    async fn only_one(&self, created: Created) -> (Created, bool) {
-        self.handler.metrics.created_in_doubt();
-        match self.find().await {
-            Ok(Some(Found { connection, duplicates })) if !duplicates.is_empty() => {
-                self.tell_duplicates(&connection, &duplicates);
-                let recovered = connection.id != created.id;
-                (connection, recovered)
-            }
-            Ok(_) => (created, false),
-            Err(failure) => {
-                warn!(error = %failure, "it could not be checked whether the connection is the only one");
-                (created, false)
-            }
-        }
-    }
-
-    fn tell_duplicates(&self, oldest: &Created, duplicates: &[String]) {
-        if duplicates.is_empty() {
-            return;
-        }
-        self.handler.metrics.duplicates_found(duplicates.len());
-        error!(
-            connection_id = oldest.id,
-            duplicates = duplicates.join(" "),
-            "the job has more than one connection; the oldest counts, the others should be deleted"
-        );
     }
 
     /// How long to wait in hand before the next attempt; else, how the job ends here.
@@ -242,7 +178,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         );
         match wait {
             Wait::Held(delay) => Ok((delay, failure)),
-            Wait::Queued(tier) => Err(Handled::Later { tier, attempts, failure: Some(failure) }),
+            Wait::Queued(tier) => Err(self.later(tier, attempts, Some(failure))),
         }
     }
 
@@ -252,20 +188,39 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         if attempts == self.past.attempts {
             return Handled::HandedBack;
         }
-        Handled::Later { tier: Tier::at_least(remaining), attempts, failure }
+        self.later(Tier::at_least(remaining), attempts, failure)
+    }
+
+    fn later(&self, tier: Tier, attempts: u32, failure: Option<Failure>) -> Handled {
+        Handled::Later { tier, attempts, failure, unsettled: self.doubt.unsettled() }
+    }
+
+    /// A job that ends in doubt because of a limit is looked for once more: its last attempt may have done it.
+    async fn unless_found(&self, end: Handled) -> Handled {
+        if !matches!(end, Handled::Failed { in_doubt: true, limit: Some(_), .. }) {
+            return end;
+        }
+        match self.look_up().await {
+            Ok(Some(created)) => {
+                Handled::Created { created, recovered: true, attempts: self.attempts.made() }
+            }
+            Ok(None) | Err(_) => end,
+        }
+    }
+
+    /// What a failed create may have done. A gateway that gave up, or a service that did, has not heard the end of it.
+    fn doubt_after(&self, failure: &Failure) -> Doubt {
+        let unheard = matches!(failure.kind, FailureKind::Timeout | FailureKind::NoAnswer)
+            || matches!(failure.http_status, Some(408 | 502 | 504));
+        match failure.kind.verdict() {
+            Verdict::Reconcile if unheard => Doubt::Open(Instant::now() + self.handler.settle()),
+            Verdict::Reconcile => Doubt::Settled,
+            Verdict::Retry | Verdict::Fail => Doubt::None,
+        }
     }
 
     fn time_left(&self) -> Option<Duration> {
         Some(self.time_left?.saturating_sub(self.started.elapsed()))
-    }
-}
-
-/// What a failed create may have done.
-fn doubt_after(failure: &Failure) -> Doubt {
-    match (failure.kind.verdict(), failure.kind) {
-        (Verdict::Reconcile, FailureKind::Timeout | FailureKind::NoAnswer) => Doubt::Open,
-        (Verdict::Reconcile, _) => Doubt::Settled,
-        (Verdict::Retry | Verdict::Fail, _) => Doubt::None,
     }
 }
 

@@ -71,7 +71,7 @@ async fn a_long_retry_after_is_waited_for_elsewhere() {
         let script = Script::new([failed_asking(FailureKind::Throttled, Some(SECOND * asked))]);
         let started = Instant::now();
         match script.handle(Past { attempts: 1, ..Past::NONE }, None).await {
-            Handled::Later { tier, attempts: 2, failure: Some(_) } => assert_eq!(tier, expected),
+            Handled::Later { tier, attempts: 2, failure: Some(_), .. } => assert_eq!(tier, expected),
             other => panic!("{other:?}"),
         }
         assert!(started.elapsed() < SECOND);
@@ -105,7 +105,7 @@ async fn at_shutdown_a_waiting_job_waits_on_elsewhere_and_no_attempt_is_burnt() 
             stop.cancel();
         });
     let expected =
-        matches!(outcome, Handled::Later { tier: Tier::TenSeconds, attempts: 2, failure: Some(_) });
+        matches!(outcome, Handled::Later { tier: Tier::TenSeconds, attempts: 2, failure: Some(_), .. });
     assert!(expected, "{outcome:?}");
     assert_eq!(started.elapsed(), SECOND * 5);
     assert_eq!(script.creates(), 1);

@@ -3,15 +3,20 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
 use crate::contract::job::Job;
 use crate::flow::Created;
 
-/// Connections that are remembered: what some seconds of full speed create, in about a megabyte.
+/// Connections that are remembered: what some seconds of full speed create, in about a megabyte;
 const REMEMBERED: usize = 4096;
+
+/// and for how long. A job that comes again comes soon; later, its connection may have been deleted for good reasons.
+const FOR: Duration = Duration::from_secs(600);
 
 /// What makes two deliveries the same job. Ids are the senders' own, so that two organisations can have the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,7 +45,7 @@ pub(super) struct Turns {
 #[derive(Debug, Default)]
 struct State {
     under_way: HashMap<Key, Arc<tokio::sync::Mutex<()>>>,
-    created: HashMap<Key, Created>,
+    created: HashMap<Key, (Created, Instant)>,
     /// The keys of `created`, oldest first.
     order: VecDeque<Key>,
 }
@@ -75,13 +80,15 @@ impl Turns {
 impl Turn<'_> {
     /// The connection, if this process created or found it a short while ago.
     pub(super) fn remembered(&self) -> Option<Created> {
-        self.turns.state().created.get(&self.key).cloned()
+        let state = self.turns.state();
+        let (created, since) = state.created.get(&self.key)?;
+        (since.elapsed() < FOR).then(|| created.clone())
     }
 
     /// Remembers the connection, and forgets the one that was remembered for the longest time.
     pub(super) fn remember(&self, created: &Created) {
         let mut state = self.turns.state();
-        if state.created.insert(self.key.clone(), created.clone()).is_none() {
+        if state.created.insert(self.key.clone(), (created.clone(), Instant::now())).is_none() {
             state.order.push_back(self.key.clone());
         }
         if state.order.len() > REMEMBERED
@@ -104,8 +111,6 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::handler::tests::job;
 
@@ -131,6 +136,14 @@ mod tests {
         drop(first);
         assert!(second.await.waited);
         assert!(turns.state().under_way.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_created_long_ago_is_forgotten() {
+        let turns = Turns::default();
+        turns.take(&named("a")).await.remember(&connection("c"));
+        tokio::time::advance(FOR).await;
+        assert_eq!(turns.take(&named("a")).await.remembered(), None);
     }
 
     #[tokio::test]

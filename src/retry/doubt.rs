@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// What earlier calls may have done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
@@ -10,8 +12,18 @@ pub enum Doubt {
     /// They may have created the connection, and what they did is done: it can be seen now, or as soon as look-ups have
     /// caught up.
     Settled,
-    /// A call may still be under way: nobody has heard how it ended.
-    Open,
+    /// A call may still be under way until then: nobody has heard how it ended.
+    Open(Instant),
+}
+
+impl Doubt {
+    /// How long a call may still be under way.
+    pub fn unsettled(self) -> Duration {
+        match self {
+            Self::None | Self::Settled => Duration::ZERO,
+            Self::Open(until) => until.saturating_duration_since(Instant::now()),
+        }
+    }
 }
 
 /// How the connection is looked for before it is created again. Nobody documents how far look-ups lag behind creates.

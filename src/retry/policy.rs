@@ -1,8 +1,8 @@
 //! When a failed job is tried again, whether that wait is spent in hand or in a retry queue, and when it ends.
 //!
 //! Exponential ceilings with full jitter: the delay is drawn evenly from zero to the ceiling, so that jobs which
-//! failed together do not come back together. A `Retry-After` is a floor under the draw, never shortened by the
-//! jitter, but capped. Attempts and deadline are those of the job, however many deliveries it takes.
+//! failed together do not come back together; in the retry queues, whose waits are fixed, the draw decides which one. A
+//! `Retry-After` is a floor under the draw, never shortened by the jitter, but capped. Attempts and deadline are those of the job, however many deliveries it takes.
 
 use std::time::Duration;
 

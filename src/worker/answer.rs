@@ -31,23 +31,6 @@ const HEADER_LENGTH: usize = 1024;
 /// Headers that travel from the job to its reply (W3C Trace Context).
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
-/// What is noted on a parked message besides the reason.
-pub(super) struct Parked {
-    pub(super) attempts: u32,
-    pub(super) why: String,
-}
-
-impl Parked {
-    /// Of a job that was answered.
-    pub(super) fn of(reply: &Reply) -> Self {
-        let why = match &reply.outcome {
-            Outcome::Failed { error } => error.message.clone(),
-            Outcome::Created { .. } => String::new(),
-        };
-        Self { attempts: reply.attempts, why }
-    }
-}
-
 fn shortened(text: &str) -> String {
     text.chars().take(HEADER_LENGTH).collect()
 }
@@ -110,14 +93,16 @@ impl Answering<'_> {
         &self,
         job: &Delivery,
         reason: DeadReason,
-        parked: &Parked,
+        history: &History,
+        why: &str,
     ) -> Result<(), broker::Error> {
-        let properties = job.properties.clone().with_headers([
+        let parked = [
             (history::DEAD_REASON, reason.as_str().to_owned()),
             (history::DEAD_AT, now_to_the_millisecond().to_string()),
-            (history::ATTEMPTS, parked.attempts.to_string()),
-            (history::LAST_ERROR, shortened(&parked.why)),
-        ]);
+            (history::LAST_ERROR, shortened(why)),
+        ];
+        let properties = job.properties.clone().without_headers(&history::ALL);
+        let properties = properties.with_headers(history.headers().chain(parked));
         self.park("parked", &self.routes.dead(), &properties, &job.body).await?;
         self.metrics.dead_lettered(reason);
         Ok(())
@@ -131,7 +116,9 @@ impl Answering<'_> {
         history: &History,
         why: &str,
     ) -> Result<(), broker::Error> {
-        let why = (!why.is_empty()).then(|| (history::LAST_ERROR, shortened(why)));
+        let before = || job.properties.header(history::LAST_ERROR).unwrap_or_default();
+        let why = shortened(if why.is_empty() { before() } else { why });
+        let why = (!why.is_empty()).then_some((history::LAST_ERROR, why));
         let properties = job.properties.clone().without_headers(&history::ALL);
         let properties = properties.with_headers(history.headers().chain(why));
         self.park("retry", &self.routes.retry(tier), &properties, &job.body).await

@@ -13,13 +13,19 @@ use crate::retry::tier::Tier;
 /// What is to be done with a delivery.
 pub(super) enum Decision {
     /// Tell the sender, then acknowledge. With a reason, a copy is parked first, for whoever can mend it.
-    Answer(Reply, Option<DeadReason>),
+    Answer(Reply, Option<Parking>),
     /// Nobody can be told: park it, then acknowledge.
     Park(Rejected),
     /// Put it into a retry queue with what is known of it, then acknowledge.
     Defer(Deferral),
     /// Give it back to the queue as it came.
     HandBack,
+}
+
+/// A copy for the dead-letter queue.
+pub(super) struct Parking {
+    pub(super) reason: DeadReason,
+    pub(super) history: History,
 }
 
 /// A wait in a retry queue.
@@ -62,7 +68,7 @@ impl Decision {
                 http_status = error.http_status,
                 flow_code = error.flow_code,
                 request_id = error.request_id,
-                parked = parked.map(DeadReason::as_str),
+                parked = parked.as_ref().map(|parking| parking.reason.as_str()),
                 error = error.message,
                 "job done"
             ),

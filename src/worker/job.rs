@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
 
-use super::answer::{Answering, Parked};
+use super::answer::Answering;
 use super::arrival::{Arrival, unix_now};
-use super::decision::{Decision, Deferral};
-use super::suspicion::{self, Suspicion};
+use super::decision::{Decision, Deferral, Parking};
+use super::suspect::untried;
 use super::{Worker, reply};
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
@@ -19,13 +20,13 @@ use crate::broker::publisher::Publisher;
 use crate::contract::history::{DeadReason, History};
 use crate::contract::ids::JobId;
 use crate::contract::job::Job;
+use crate::contract::reply::Outcome;
 use crate::contract::{self, Envelope, Rejected};
 use crate::flow::FlowApi;
 use crate::handler::{Handled, Past};
 use crate::metrics::broker::SettlementKind;
 use crate::metrics::jobs::JobEnd;
 use crate::retry::doubt::Doubt;
-use crate::retry::tier::Tier;
 
 /// Why a job's task ends without settling its delivery.
 #[derive(Debug)]
@@ -48,7 +49,11 @@ impl<F: FlowApi> Worker<F> {
             arrival.waited(),
         );
         let mut job_id = None;
-        let decision = self.decide_safely(&delivery, in_hand, publisher, &mut job_id, stop).await;
+        let decision = match self.decide_safely(&delivery, in_hand, publisher, &mut job_id, stop).await {
+            // A hand-back looks like a crash to the broker, and a suspect must not take the blame for it.
+            Decision::HandBack if delivery.history().trials.is_some() => untried(&delivery),
+            decision => decision,
+        };
         let answering = Answering { publisher, routes: &self.routes, metrics: &self.metrics.broker };
         let told = publish(&answering, &delivery, &decision).await;
         let settlement = match decision {
@@ -88,8 +93,7 @@ impl<F: FlowApi> Worker<F> {
             Err(_payload) => {
                 self.metrics.jobs.panicked();
                 let message = "the worker failed on this job; whether the connection exists is unknown";
-                let reply = reply::internal(job_id.as_ref(), message);
-                Decision::Answer(reply, Some(DeadReason::Internal))
+                self.give_up(delivery, job_id.as_ref(), DeadReason::Internal, message)
             }
         }
     }
@@ -102,12 +106,11 @@ impl<F: FlowApi> Worker<F> {
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
-        let envelope = Envelope { message_id: delivery.properties.message_id().map(str::to_owned) };
         let history = delivery.history();
-        if let Some(decision) = suspect(delivery, in_hand, &history, &envelope) {
+        if let Some(decision) = self.suspect(delivery, in_hand, &history) {
             return decision;
         }
-        let job = match contract::parse(&delivery.body, &envelope, &self.defaults, self.limits) {
+        let job = match contract::parse(&delivery.body, &envelope(delivery), &self.defaults, self.limits) {
             Ok(job) => job,
             Err(rejected) => return self.reject(rejected, delivery),
         };
@@ -118,29 +121,66 @@ impl<F: FlowApi> Worker<F> {
         if stop.run_until_cancelled(publisher.unblocked()).await.is_none() || delivery.is_stale() {
             return Decision::HandBack;
         }
-        let past = Past {
-            attempts: history.attempts.unwrap_or_default(),
-            first_seen_at: history.first_seen_at,
-            doubt: match (delivery.redelivered, history.attempts) {
-                (true, _) => Doubt::Open,
-                (false, Some(_)) => Doubt::Settled,
-                (false, None) => Doubt::None,
-            },
-        };
         let began = Timestamp::now();
-        match self.handler.handle(&job, past, time_left(&job), stop).await {
+        let past = self.past(delivery, &history);
+        let handled = self.handler.handle(&job, past, time_left(&job), stop).await;
+        let noted = |attempts, unsettled| noted(delivery, &history, began, attempts, unsettled);
+        match handled {
+            Handled::Created { created, recovered, attempts } => {
+                Decision::Answer(reply::created(job, created, recovered, attempts), None)
+            }
+            Handled::Expired { failure, attempts } => {
+                Decision::Answer(reply::expired(&job, failure, attempts), None)
+            }
+            // One that a limit ended can be replayed when whatever was away is back.
+            Handled::Failed { failure, in_doubt, limit, attempts } => {
+                let parking = (limit.is_some() || in_doubt).then(|| Parking {
+                    reason: DeadReason::Exhausted,
+                    history: noted(attempts, self.handler.settle()),
+                });
+                Decision::Answer(reply::failure(&job, failure, in_doubt, limit, attempts), parking)
+            }
             Handled::HandedBack => Decision::HandBack,
             Handled::Later { .. } if delivery.is_stale() => Decision::HandBack,
-            Handled::Later { tier, attempts, failure } => Decision::Defer(Deferral {
+            Handled::Later { tier, attempts, failure, unsettled } => Decision::Defer(Deferral {
                 tier,
-                history: History {
-                    attempts: Some(attempts),
-                    first_seen_at: history.first_seen_at.or(Some(began)),
-                    trials: None,
-                },
+                history: noted(attempts, unsettled),
                 why: failure.map(|failure| failure.to_string()).unwrap_or_default(),
             }),
-            handled => reply::answer(job, handled),
+        }
+    }
+
+    /// The end of a job that the worker cannot do.
+    pub(super) fn give_up(
+        &self,
+        delivery: &Delivery,
+        job_id: Option<&JobId>,
+        reason: DeadReason,
+        message: &str,
+    ) -> Decision {
+        let before = delivery.history();
+        let attempts = before.attempts.unwrap_or_default();
+        let history = noted(delivery, &before, Timestamp::now(), attempts, self.handler.settle());
+        Decision::Answer(reply::internal(job_id, message, attempts), Some(Parking { reason, history }))
+    }
+
+    /// What is known about earlier attempts. A call of theirs may still be under way if nobody has noted when it must be
+    /// over: after a lost session, and when a sender or an operator has sent the job again.
+    fn past(&self, delivery: &Delivery, history: &History) -> Past {
+        let settle = self.handler.settle();
+        let left =
+            |at: Timestamp| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+        let doubt = match (delivery.redelivered, history.attempts, history.settled_at.map(left)) {
+            (false, None, _) => Doubt::None,
+            (false, Some(_), Some(Duration::ZERO)) => Doubt::Settled,
+            (false, Some(_), Some(left)) => Doubt::Open(Instant::now() + left.min(settle)),
+            (true, ..) | (false, Some(_), None) => Doubt::Open(Instant::now() + settle),
+        };
+        Past {
+            attempts: history.attempts.unwrap_or_default(),
+            first_seen_at: history.first_seen_at,
+            since: history.since,
+            doubt,
         }
     }
 
@@ -181,6 +221,10 @@ impl<F: FlowApi> Worker<F> {
     }
 }
 
+fn envelope(delivery: &Delivery) -> Envelope {
+    Envelope { message_id: delivery.properties.message_id().map(str::to_owned) }
+}
+
 /// Publishes all that has to be safe before the delivery is settled.
 async fn publish(
     answering: &Answering<'_>,
@@ -188,16 +232,20 @@ async fn publish(
     decision: &Decision,
 ) -> Result<(), broker::Error> {
     match decision {
-        Decision::Answer(reply, park) => {
-            if let Some(reason) = park {
-                answering.dead_letter(delivery, *reason, &Parked::of(reply)).await?;
+        Decision::Answer(reply, parking) => {
+            if let (Some(Parking { reason, history }), Outcome::Failed { error }) = (parking, &reply.outcome)
+            {
+                answering.dead_letter(delivery, *reason, history, &error.message).await?;
             }
             answering.reply(delivery, reply).await
         }
         Decision::Park(rejected) => {
-            let parked = Parked { attempts: 0, why: rejected.to_string() };
-            answering.dead_letter(delivery, DeadReason::Malformed, &parked).await
+            let (reason, history) =
+                (DeadReason::Malformed, History { attempts: Some(0), ..History::default() });
+            answering.dead_letter(delivery, reason, &history, &rejected.to_string()).await
         }
+        // A stale delivery comes again by itself; a copy of it would be one too many.
+        Decision::Defer(_) if delivery.is_stale() => Err(broker::Error::Closed { role: "consume" }),
         Decision::Defer(Deferral { tier, history, why }) => {
             answering.defer(delivery, *tier, history, why).await
         }
@@ -205,39 +253,21 @@ async fn publish(
     }
 }
 
-/// How many jobs may be in hand while this one is tried, if that matters.
-pub(super) fn most_in_hand(delivery: &Delivery) -> Option<u16> {
-    let trials = delivery.history().trials;
-    match suspicion::of(trials, delivery.redelivered, delivery.delivery_count) {
-        Suspicion::AtMost(most) => Some(most),
-        Suspicion::None | Suspicion::Note(_) | Suspicion::Guilty => None,
-    }
-}
-
-/// What to do about a delivery that may be one that kills the worker, if it is not to be tried now, with up to `in_hand`
-/// jobs in hand. Its body is not looked into: that may be what kills.
-fn suspect(delivery: &Delivery, in_hand: u16, history: &History, envelope: &Envelope) -> Option<Decision> {
-    let note = |trials, why: &str| {
-        Some(Decision::Defer(Deferral {
-            tier: Tier::TenSeconds,
-            history: History {
-                attempts: Some(history.attempts.unwrap_or_default()),
-                first_seen_at: history.first_seen_at,
-                trials: Some(trials),
-            },
-            why: why.to_owned(),
-        }))
-    };
-    match suspicion::of(history.trials, delivery.redelivered, delivery.delivery_count) {
-        Suspicion::None => None,
-        Suspicion::AtMost(most) if in_hand <= most => None,
-        Suspicion::AtMost(_) => note(history.trials.unwrap_or_default(), "too many other jobs are in hand"),
-        Suspicion::Note(trials) => note(trials, "the session ended while the job was in hand"),
-        Suspicion::Guilty => {
-            let message = "each time the worker tried this job alone, it or its session ended; whether the connection exists is unknown";
-            let id = envelope.message_id.as_deref().and_then(|id| JobId::parse(id).ok());
-            Some(Decision::Answer(reply::internal(id.as_ref(), message), Some(DeadReason::CrashLoop)))
-        }
+/// What the next delivery of a job has to know. What was noted before stays, but for its trials: it has survived this one.
+fn noted(
+    delivery: &Delivery,
+    before: &History,
+    began: Timestamp,
+    attempts: u32,
+    unsettled: Duration,
+) -> History {
+    let is_first = !delivery.redelivered && before.attempts.is_none();
+    History {
+        attempts: Some(attempts),
+        first_seen_at: before.first_seen_at.or(Some(began)),
+        since: before.since.or(is_first.then_some(began)),
+        settled_at: Timestamp::now().checked_add(unsettled).ok(),
+        trials: None,
     }
 }
 

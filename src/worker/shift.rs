@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
-use super::{Worker, job};
+use super::{Worker, suspect};
 use crate::broker;
 use crate::broker::delivery::Delivery;
 use crate::broker::publisher::Publisher;
@@ -16,6 +18,13 @@ use crate::flow::FlowApi;
 
 /// How often the connections are looked at while nothing else happens.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a suspect waits for the others to be done. Most calls take less; one that cannot get rid of its reply can take
+/// for ever.
+const ROOM_WAIT: Duration = Duration::from_secs(30);
+
+/// How often room is made for suspects: they have a minute at the most, and the others as long again.
+const ROOM_EVERY: Duration = Duration::from_secs(120);
 
 /// One session's work.
 pub(super) struct Shift<'a, F> {
@@ -30,6 +39,8 @@ pub(super) struct Shift<'a, F> {
     waits: CancellationToken,
     lost: mpsc::Sender<broker::Error>,
     trial: Trial,
+    /// When jobs last had to make room for a suspect.
+    room_made: Option<Instant>,
 }
 
 /// A suspect for which there is to be room: nothing is taken from the queue meanwhile.
@@ -37,10 +48,25 @@ pub(super) struct Shift<'a, F> {
 enum Trial {
     #[default]
     None,
-    /// Until the others are done; then there may be so many in hand.
-    Waiting(Box<Delivery>, u16),
+    /// Until the others are done, or have taken too long; then there may be `most` in hand.
+    Waiting { delivery: Box<Delivery>, most: u16, until: Instant },
     /// It is being tried alone.
-    Running,
+    Running(JoinHandle<()>),
+}
+
+impl Trial {
+    /// Waits for what comes next. Safe to drop and call again.
+    async fn go_on<F: FlowApi>(&mut self, worker: &Worker<F>) {
+        match self {
+            Self::None => std::future::pending().await,
+            Self::Waiting { until, .. } => tokio::select! {
+                () = worker.idle() => {}
+                () = tokio::time::sleep_until(*until) => {}
+            },
+            // How it ended, the task has told.
+            Self::Running(task) => drop(task.await),
+        }
+    }
 }
 
 impl<'a, F: FlowApi> Shift<'a, F> {
@@ -54,7 +80,18 @@ impl<'a, F: FlowApi> Shift<'a, F> {
         let over = stop.child_token();
         let waits = over.child_token();
         let guard = over.clone().drop_guard();
-        Self { worker, session, publisher, stop, over, _over: guard, waits, lost, trial: Trial::None }
+        Self {
+            worker,
+            session,
+            publisher,
+            stop,
+            over,
+            _over: guard,
+            waits,
+            lost,
+            trial: Trial::None,
+            room_made: None,
+        }
     }
 
     /// Works until told to stop. An error means that the session is lost; jobs report one through `losses`.
@@ -70,19 +107,18 @@ impl<'a, F: FlowApi> Shift<'a, F> {
                 () = self.stop.cancelled() => return Ok(()),
                 Some(error) = losses.recv() => return Err(error),
                 _ = check.tick() => self.look_after().await?,
-                () = self.worker.idle(), if on_trial => self.go_on_with_trial().await?,
+                () = self.trial.go_on(self.worker), if on_trial => self.go_on_with_trial().await?,
                 delivery = self.session.next(), if !on_trial => self.take(delivery?).await?,
             }
         }
     }
 
-    /// Ends the work, but not the session; gives the job that had waited to be tried, too.
-    pub(super) fn end(self) -> (Session, Option<Delivery>) {
-        let waiting = match self.trial {
-            Trial::Waiting(delivery, _) => Some(*delivery),
-            Trial::None | Trial::Running => None,
-        };
-        (self.session, waiting)
+    /// Ends the work, but not the session. A suspect that was to be tried goes round once more.
+    pub(super) fn end(mut self) -> Session {
+        if let Trial::Waiting { delivery, .. } = std::mem::take(&mut self.trial) {
+            drop(self.spawn(*delivery, u16::MAX));
+        }
+        self.session
     }
 
     /// Looks whether both connections are well; ends the caution of a careful session, which can leave jobs in hand.
@@ -97,14 +133,17 @@ impl<'a, F: FlowApi> Shift<'a, F> {
         Ok(())
     }
 
-    /// Gives a delivery its task, unless it is a suspect and too much else is in hand for it.
+    /// Gives a delivery its task, unless it is a suspect and there is room to be made for it. A suspect for which none is
+    /// made finds too much in hand, and goes round once more.
     async fn take(&mut self, delivery: Delivery) -> Result<(), broker::Error> {
-        let most = job::most_in_hand(&delivery);
+        let most = suspect::most_in_hand(&delivery);
         if most.is_some() {
             self.session.stay_careful();
         }
         match most {
-            Some(most) if most < self.session.limit() => self.make_room(delivery, most).await,
+            Some(most) if most < self.session.limit() && self.may_make_room() => {
+                self.make_room(delivery, most).await
+            }
             _ => {
                 self.start([delivery]);
                 Ok(())
@@ -112,40 +151,52 @@ impl<'a, F: FlowApi> Shift<'a, F> {
         }
     }
 
+    /// Whoever can publish jobs can make a suspect, so the others have most of the time to themselves.
+    fn may_make_room(&self) -> bool {
+        self.session.is_careful() || self.room_made.is_none_or(|at| at.elapsed() >= ROOM_EVERY)
+    }
+
     async fn make_room(&mut self, delivery: Delivery, most: u16) -> Result<(), broker::Error> {
         info!(most, "a job that may be to blame for lost sessions is tried with less in hand");
+        if !self.session.is_careful() {
+            self.room_made = Some(Instant::now());
+        }
         let untaken = self.session.stop_consuming().await?;
-        self.start(untaken);
         // Those that wait in hand go to the retry queues.
         self.waits.cancel();
         self.waits = self.over.child_token();
-        self.trial = Trial::Waiting(Box::new(delivery), most);
+        self.start(untaken);
+        let until = Instant::now() + ROOM_WAIT;
+        self.trial = Trial::Waiting { delivery: Box::new(delivery), most, until };
         Ok(())
     }
 
-    /// Nothing is in hand: the trial begins, or is over.
     async fn go_on_with_trial(&mut self) -> Result<(), broker::Error> {
         match std::mem::take(&mut self.trial) {
-            Trial::Waiting(delivery, most) => {
-                self.spawn(*delivery, most);
+            Trial::Waiting { delivery, most, .. } if self.worker.tasks.is_empty() => {
+                let task = self.spawn(*delivery, most);
                 if most > 1 {
                     return self.session.resume_carefully(most - 1).await;
                 }
-                self.trial = Trial::Running;
+                self.trial = Trial::Running(task);
                 Ok(())
             }
-            Trial::Running | Trial::None => self.session.resume_carefully(1).await,
+            Trial::Waiting { delivery, .. } => {
+                self.start([*delivery]);
+                self.session.relax().await.map(|untaken| self.start(untaken))
+            }
+            Trial::Running(_) | Trial::None => self.session.resume_carefully(1).await,
         }
     }
 
     fn start(&self, deliveries: impl IntoIterator<Item = Delivery>) {
         for delivery in deliveries {
-            self.spawn(delivery, self.session.limit());
+            drop(self.spawn(delivery, self.session.limit()));
         }
     }
 
-    fn spawn(&self, delivery: Delivery, in_hand: u16) {
+    fn spawn(&self, delivery: Delivery, in_hand: u16) -> JoinHandle<()> {
         let publisher = Arc::clone(&self.publisher);
-        self.worker.spawn(delivery, in_hand, publisher, self.waits.clone(), self.lost.clone());
+        self.worker.spawn(delivery, in_hand, publisher, self.waits.clone(), self.lost.clone())
     }
 }

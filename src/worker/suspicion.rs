@@ -28,13 +28,14 @@ pub(super) enum Suspicion {
 }
 
 /// `trials` is what was noted, `delivery_count` the broker's count since then; a classic queue has none and only tells
-/// that a message was delivered before.
+/// that a message was delivered before. A count that does not fit that is not the broker's: noting drops it.
 pub(super) fn of(trials: Option<u32>, redelivered: bool, delivery_count: Option<u64>) -> Suspicion {
     let Some(trials) = trials else {
-        return match delivery_count {
-            Some(count) if count >= DELIVERIES => Suspicion::Note(1),
-            None if redelivered => Suspicion::Note(0),
-            Some(_) | None => Suspicion::None,
+        return match (redelivered, delivery_count.unwrap_or(0)) {
+            (false, 0) => Suspicion::None,
+            (false, _) | (true, 0) => Suspicion::Note(0),
+            (true, count) if count >= DELIVERIES => Suspicion::Note(1),
+            (true, _) => Suspicion::None,
         };
     };
     let trial = |number: u32| TRIALS.get(usize::try_from(number.checked_sub(1)?).ok()?).copied();
@@ -74,7 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sender_writes_there_hurts_only_its_own_job() {
+    fn a_count_that_is_not_the_brokers_is_not_believed() {
+        assert_eq!(of(None, false, Some(7)), Suspicion::Note(0));
+        assert_eq!(of(None, true, Some(0)), Suspicion::Note(0));
+        assert_eq!(of(None, false, Some(0)), Suspicion::None);
+    }
+
+    #[test]
+    fn what_a_sender_writes_there_is_only_one_more_trial() {
         assert_eq!(of(Some(u32::MAX), false, None), Suspicion::AtMost(1));
         assert_eq!(of(Some(u32::MAX), true, None), Suspicion::Guilty);
     }

@@ -63,7 +63,7 @@ async fn a_killer_is_parked(queue_type: &str, in_company: usize) {
     corner.declare_short_retries(queue_type, Duration::from_millis(200)).await;
     corner.sim.fault(json!({ "name": "connection killer", "fault": { "kind": "hang" } })).await;
     let worker = corner.worker(&ENV).await;
-    let killer = BasicProperties::default().with_message_id("killer".into());
+    let killer = BasicProperties::default().with_message_id("of the sender's own".into());
     corner.submit_raw(killer, job("killer").to_string().as_bytes()).await;
     corner.submit_all((0..OTHERS).map(|n| job(&format!("other-{n}")))).await;
 

@@ -121,7 +121,8 @@ async fn replayed_jobs_are_created_once_even_if_the_replay_is_killed_and_repeate
     const JOBS: usize = 5_000;
     let corner = corner(Latency::None).await;
     let close = |when: &str, rate: f64| json!({ "when": when, "rate": rate, "fault": { "kind": "close" } });
-    corner.sim.fault(json!([close("after", 0.5), close("before", 1.0)])).await;
+    let blind = json!({ "endpoint": "find", "fault": { "kind": "status", "status": 500 } });
+    corner.sim.fault(json!([close("after", 0.5), close("before", 1.0), blind])).await;
     let settings = [&SOON[..], &QUICK_LOOKS].concat();
     let hasty = corner.worker(&[&settings[..], &[("RETRY_ATTEMPTS", "1")]].concat()).await;
     corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;

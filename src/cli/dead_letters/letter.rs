@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::broker::delivery::Delivery;
 use crate::broker::properties::Properties;
-use crate::contract::history::{DEAD_AT, DeadReason, History, LAST_ERROR};
+use crate::contract::history::{DEAD_AT, DEAD_REASON, DeadReason, History, LAST_ERROR};
 use crate::contract::ids::JobId;
 use crate::sources;
 
@@ -62,7 +62,10 @@ impl Letter {
         let job = serde_json::from_slice(body).unwrap_or_default();
         Self {
             job_id: job_id(&job, properties),
-            reason: DeadReason::read(header),
+            reason: DeadReason::read(
+                header(DEAD_REASON).as_deref(),
+                properties.deaths().first().map(|death| death.reason.as_str()),
+            ),
             parked_at: parked_at(properties),
             attempts: History::read(header).attempts,
             source: source(&job),

@@ -123,9 +123,12 @@ async fn move_one(publisher: &Publisher, queue: &str, delivery: Delivery, letter
     }
 }
 
-/// Without what was noted about earlier attempts; but somebody may have tried.
+/// Without what was noted about earlier attempts; but somebody may have tried, not before and not after the times that
+/// are noted, too.
 fn as_fresh(properties: Properties) -> Properties {
-    properties.without_headers(&history::ALL).with_headers([(history::ATTEMPTS, "0".to_owned())])
+    let times = [history::SINCE, history::SETTLED_AT];
+    let others: Vec<&str> = history::ALL.into_iter().filter(|name| !times.contains(name)).collect();
+    properties.without_headers(&others).with_headers([(history::ATTEMPTS, "0".to_owned())])
 }
 
 impl Progress {

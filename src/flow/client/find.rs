@@ -24,7 +24,7 @@ const PAGE: u32 = 100;
 const MAX_PAGE: usize = 4 * 1024 * 1024;
 
 /// So many pages are read at the most. A look-up by description has one; the other kind has a page for every 100
-/// connections of the same source since the job was first tried.
+/// connections of the same source and name.
 const MAX_PAGES: u32 = 100;
 
 /// A longer description is not searched for by its text: it has to fit into an address.
@@ -111,13 +111,16 @@ fn page_in(answer: &Answer) -> Option<Page> {
     }
 }
 
-/// By the whole description where that can be said in a filter; else by source and age.
+/// By the whole description where that can be said in a filter; else by source, name and age, as far as they can.
 fn first_query(wanted: &FindRequest) -> String {
     let value = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     if fits_a_filter(&wanted.description) {
         return format!("property=description=={}&limit={PAGE}", value(&wanted.description));
     }
-    let source = format!("property=connectionSpec.id=={}", value(&wanted.connection_spec_id));
+    let mut source = format!("property=connectionSpec.id=={}", value(&wanted.connection_spec_id));
+    if fits_a_filter(&wanted.name) {
+        source = format!("{source}&property=name=={}", value(&wanted.name));
+    }
     let since = wanted.since.and_then(|since| since.checked_sub(SKEW.minutes()).ok());
     match since.map(Timestamp::as_millisecond) {
         Some(since) => format!("{source}&property=createdAt%3E={since}&limit={PAGE}"),
@@ -125,12 +128,12 @@ fn first_query(wanted: &FindRequest) -> String {
     }
 }
 
-/// A comma separates alternatives and quotes may enclose a value; there is no way documented to escape either.
-fn fits_a_filter(description: &str) -> bool {
-    let plain = |character: char| !matches!(character, ',' | '"' | '\'' | '\\') && !character.is_control();
-    description.len() <= MAX_FILTER
-        && description.chars().all(plain)
-        && !description.starts_with(char::is_whitespace)
+/// A comma separates alternatives, quotes may enclose a value, and the rest are operators; there is no way documented to
+/// escape any of them.
+fn fits_a_filter(text: &str) -> bool {
+    const SPECIAL: &[char] = &[',', '"', '\'', '\\', '=', '<', '>', '!', '~'];
+    let plain = |character: char| !SPECIAL.contains(&character) && !character.is_control();
+    text.len() <= MAX_FILTER && text.chars().all(plain) && text.trim() == text
 }
 
 /// The link to the next page is `/connections?continuationToken=…`. Only its query is used: the rest is known, and must

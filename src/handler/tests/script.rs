@@ -143,7 +143,15 @@ pub(super) fn found(id: &str, duplicates: &[&str]) -> Answer {
 }
 
 pub(super) fn no_look(kind: FailureKind) -> Answer {
-    Answer::Find(Err(Failure::new(kind, "cannot look".to_owned())))
+    no_look_asking(kind, None)
+}
+
+pub(super) fn no_look_asking(kind: FailureKind, retry_after: Option<Duration>) -> Answer {
+    Answer::Find(Err(Failure { retry_after, ..Failure::new(kind, "cannot look".to_owned()) }))
+}
+
+pub(super) fn failed_with(kind: FailureKind, status: u16) -> Answer {
+    Answer::Create(Err(Failure { http_status: Some(status), ..Failure::new(kind, "no".to_owned()) }))
 }
 
 pub(in crate::handler) fn job() -> Job {

@@ -9,6 +9,7 @@ fn wanted(description: &str) -> FindRequest {
         sandbox_name: "dev-sandbox".to_owned(),
         job_id: JobId::parse("a-1").unwrap(),
         description: description.to_owned(),
+        name: "for HubSpot".to_owned(),
         connection_spec_id: "cc6a4487-9e91-433e-a3a3-9cf6626c1806".to_owned(),
         since: Some("2030-01-31T12:10:00Z".parse().unwrap()),
     }
@@ -74,7 +75,9 @@ async fn only_the_jobs_own_mark_counts_and_of_several_the_oldest() {
 #[tokio::test]
 async fn a_description_that_no_filter_can_say_is_looked_for_by_source_and_age() {
     let long = format!("{} [job a-1]", "x".repeat(1001));
-    for description in ["a, b [job a-1]", r#"a "b" [job a-1]"#, " a [job a-1]", long.as_str()] {
+    for description in
+        ["a, b [job a-1]", r#"a "b" [job a-1]"#, " a [job a-1]", "a=b [job a-1]", long.as_str()]
+    {
         let escaped = description.replace('"', "\\\"");
         let steps = vec![
             page(&[item("other", 1, "a, b [job z]")], Some("/connections?continuationToken=t%201&x=y")),
@@ -82,7 +85,7 @@ async fn a_description_that_no_filter_can_say_is_looked_for_by_source_and_age() 
         ];
         let (found, lines) = find(steps, description).await;
         assert_eq!(found.unwrap().unwrap().connection.id, "c-1", "{description}");
-        let source = "property=connectionSpec.id==cc6a4487%2D9e91%2D433e%2Da3a3%2D9cf6626c1806";
+        let source = "property=connectionSpec.id==cc6a4487%2D9e91%2D433e%2Da3a3%2D9cf6626c1806&property=name==for%20HubSpot";
         // Ten minutes before the job was first seen, in milliseconds.
         let first = get(&format!("{source}&property=createdAt%3E=1896091200000&limit=100"));
         assert_eq!(lines, [first, get("continuationToken=t%201&x=y")], "{description}");

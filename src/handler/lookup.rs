@@ -1,0 +1,82 @@
+//! Looking for the connection of a job that may have been done before.
+
+use tracing::{error, info, warn};
+
+use super::attempt::{Attempting, Setback};
+use crate::flow::{Created, Failure, FindRequest, FlowApi, Found};
+use crate::metrics::attempts::LookupResult;
+
+impl<F: FlowApi> Attempting<'_, F> {
+    /// Looks for the connection until it is found, or was not found often enough.
+    pub(super) async fn look_up(&self) -> Result<Option<Created>, Setback> {
+        let lookups = self.handler.rules.lookups;
+        for look in 1..=lookups.looks {
+            if let Some(Found { connection, duplicates }) = self.find().await? {
+                info!(connection_id = connection.id, "the connection was created before");
+                self.tell_duplicates(&connection, &duplicates);
+                return Ok(Some(connection));
+            }
+            if look < lookups.looks {
+                self.sleep(lookups.pause).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn find(&self) -> Result<Option<Found>, Failure> {
+        let Some(description) = self.job.marked_description.clone() else { return Ok(None) };
+        let request = FindRequest {
+            ims_org_id: self.job.ims_org_id.as_str().to_owned(),
+            sandbox_name: self.job.sandbox_name.as_str().to_owned(),
+            job_id: self.job.id.clone(),
+            description,
+            connection_spec_id: self.job.connection_spec_id.clone(),
+            name: self.job.name.clone(),
+            since: self.past.since,
+        };
+        let found = self.handler.flow.find(&request).await;
+        self.handler.metrics.looked_up(match &found {
+            Ok(Some(_)) => LookupResult::Found,
+            Ok(None) => LookupResult::Absent,
+            Err(_) => LookupResult::Failed,
+        });
+        found
+    }
+
+    /// A create after a doubt is the one way to make a second connection, when an earlier call took effect after all
+    /// look-ups. So one more look-up follows; if there are two, the older one counts, for every delivery of the job.
+    pub(super) async fn only_one(&self, created: Created) -> (Created, bool) {
+        self.handler.metrics.created_in_doubt();
+        match self.find().await {
+            Ok(Some(Found { connection, mut duplicates })) if connection.id != created.id => {
+                // The list may lag behind our own.
+                if !duplicates.contains(&created.id) {
+                    duplicates.push(created.id);
+                }
+                self.tell_duplicates(&connection, &duplicates);
+                (connection, true)
+            }
+            Ok(Some(Found { duplicates, .. })) => {
+                self.tell_duplicates(&created, &duplicates);
+                (created, false)
+            }
+            Ok(None) => (created, false),
+            Err(failure) => {
+                warn!(error = %failure, "it could not be checked whether the connection is the only one");
+                (created, false)
+            }
+        }
+    }
+
+    fn tell_duplicates(&self, oldest: &Created, duplicates: &[String]) {
+        if duplicates.is_empty() {
+            return;
+        }
+        self.handler.metrics.duplicates_found(duplicates.len());
+        error!(
+            connection_id = oldest.id,
+            duplicates = duplicates.join(" "),
+            "the job has more than one connection; the oldest counts, the others should be deleted"
+        );
+    }
+}
