@@ -45,27 +45,11 @@ async fn assert_created_once(load: &Load) {
     }
 }
 
-/// Lets the broker believe that the worker acknowledged what it never got, which ends a channel.
-async fn close_consuming_channel(rig: &Rig) {
-    let vhost = rig.vhost.name();
-    let closed = rig
-        .vhost
-        .broker()
-        .eval(&format!(
-            r#"length([rabbit_channel:do(Pid, {{'basic.ack', 1000000, false}}) ||
-                   Pid <- rabbit_channel:list_local(),
-                   [{{vhost, <<"{vhost}">>}}, {{consumer_count, 1}}] <-
-                       [rabbit_channel:info(Pid, [vhost, consumer_count])]])."#
-        ))
-        .await;
-    assert_eq!(closed, "1", "channels closed");
-}
-
 #[tokio::test]
 async fn no_job_is_lost_when_the_broker_closes_the_consuming_channel() {
     let Some(mut load) = Load::start().await else { return };
     load.begin().await;
-    close_consuming_channel(&load.rig).await;
+    load.rig.close_consuming_channel().await;
     load.wait_failures(1).await;
     recovers(&mut load).await;
     assert!(load.worker.logs().contains("unknown delivery tag 1000000"), "the log has the broker's words");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 /// How much of what a client says first is kept, to tell its connections apart: AMQP clients name theirs in there.
@@ -28,13 +29,21 @@ struct Ill {
     /// How many cuts there were: a connection that is older than the last one is gone, even if its task did not run
     /// between the cut and the end of it.
     cuts: u64,
+    /// How late everything is.
+    delay: Duration,
+    /// Whether bytes come one by one.
+    sliced: bool,
 }
 
 impl Ill {
-    const WELL: Self = Self { mode: Mode::Forward, cuts: 0 };
+    const WELL: Self = Self { mode: Mode::Forward, cuts: 0, delay: Duration::ZERO, sliced: false };
 
     fn cut(&mut self) {
-        *self = Self { mode: Mode::Cut, cuts: self.cuts + 1 };
+        *self = Self { mode: Mode::Cut, cuts: self.cuts + 1, ..*self };
+    }
+
+    fn heal(&mut self) {
+        *self = Self { cuts: self.cuts, ..Self::WELL };
     }
 }
 
@@ -44,8 +53,6 @@ struct State {
     target: SocketAddr,
     all: Ill,
     named: Vec<(&'static str, Ill)>,
-    /// How late everything is.
-    delay: Duration,
 }
 
 impl State {
@@ -69,6 +76,14 @@ impl State {
 
     fn cuts(&self, greeting: &Greeting) -> u64 {
         self.of(greeting).map(|ill| ill.cuts).sum()
+    }
+
+    fn delay(&self, greeting: &Greeting) -> Duration {
+        self.of(greeting).map(|ill| ill.delay).max().unwrap_or_default()
+    }
+
+    fn is_sliced(&self, greeting: &Greeting) -> bool {
+        self.of(greeting).any(|ill| ill.sliced)
     }
 }
 
@@ -103,8 +118,7 @@ impl Proxy {
     pub(crate) async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
-        let (state, watched) =
-            watch::channel(State { target, all: Ill::WELL, named: Vec::new(), delay: Duration::ZERO });
+        let (state, watched) = watch::channel(State { target, all: Ill::WELL, named: Vec::new() });
         let connections = Arc::new(AtomicUsize::new(0));
         tokio::spawn(accept(listener, watched, Arc::clone(&connections)));
         Ok(Self { addr, state, connections })
@@ -136,7 +150,13 @@ impl Proxy {
 
     /// Holds whatever is sent for so long, either way.
     pub(crate) fn delay(&self, delay: Duration) {
-        self.state.send_modify(|state| state.delay = delay);
+        self.state.send_modify(|state| state.all.delay = delay);
+    }
+
+    /// Forwards byte by byte, either way, each as a packet of its own: whoever reads gets every message in pieces, and a
+    /// cut comes in the middle of one.
+    pub(crate) fn slice(&self) {
+        self.state.send_modify(|state| state.all.sliced = true);
     }
 
     /// As [`Proxy::cut`], for the connections whose client said `name` when it connected; others go on.
@@ -149,14 +169,21 @@ impl Proxy {
         self.state.send_modify(|state| state.named(name).mode = Mode::Freeze);
     }
 
+    /// As [`Proxy::delay`], for the connections whose client said `name` when it connected; others go on.
+    pub(crate) fn delay_named(&self, name: &'static str, delay: Duration) {
+        self.state.send_modify(|state| state.named(name).delay = delay);
+    }
+
+    /// As [`Proxy::slice`], for the connections whose client said `name` when it connected; others go on.
+    pub(crate) fn slice_named(&self, name: &'static str) {
+        self.state.send_modify(|state| state.named(name).sliced = true);
+    }
+
     /// Forwards again; frozen connections go on where they were.
     pub(crate) fn restore(&self) {
         self.state.send_modify(|state| {
-            let State { all, named, delay, .. } = state;
-            *delay = Duration::ZERO;
-            for ill in std::iter::once(all).chain(named.iter_mut().map(|(_, ill)| ill)) {
-                ill.mode = Mode::Forward;
-            }
+            let State { all, named, .. } = state;
+            std::iter::once(all).chain(named.iter_mut().map(|(_, ill)| ill)).for_each(Ill::heal);
         });
     }
 
@@ -241,7 +268,7 @@ async fn pump(
     loop {
         let length = from.read(&mut buffer).await?;
         hear(&buffer[..length]);
-        let delay = state.borrow().delay;
+        let delay = state.borrow().delay(greeting);
         if !delay.is_zero() {
             sleep(delay).await;
         }
@@ -249,7 +276,14 @@ async fn pump(
         if length == 0 {
             return to.shutdown().await;
         }
-        to.write_all(&buffer[..length]).await?;
+        let piece = if state.borrow().is_sliced(greeting) { 1 } else { length };
+        for bytes in buffer[..length].chunks(piece) {
+            passing(greeting, state).await?;
+            to.write_all(bytes).await?;
+            if piece < length {
+                yield_now().await;
+            }
+        }
     }
 }
 
@@ -380,6 +414,19 @@ mod tests {
 
         proxy.restore();
         timeout(2 * MOMENT, round_trip(&mut stream, b"soon")).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn sliced_bytes_come_one_by_one_and_in_order() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+        proxy.slice();
+        stream.write_all(b"in pieces").await.unwrap();
+        let mut answer = [0; 9];
+        let first = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+        assert!(first < answer.len(), "the first read has all {first} bytes");
+        timeout(PATIENCE, stream.read_exact(&mut answer[first..])).await.unwrap().unwrap();
+        assert_eq!(&answer, b"in pieces");
     }
 
     #[tokio::test]

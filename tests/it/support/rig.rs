@@ -40,7 +40,11 @@ impl Rig {
     /// On any node of our own; every answer of the simulator takes `latency`.
     pub(crate) async fn on(broker: &Broker, latency: Duration) -> Self {
         let ms = u64::try_from(latency.as_millis()).unwrap();
-        let options = Options { latency: Latency::Fixed { ms }, ..Options::default() };
+        Self::with(broker, Options { latency: Latency::Fixed { ms }, ..Options::default() }).await
+    }
+
+    /// On any node of our own, with a simulator that behaves in its own way.
+    pub(crate) async fn with(broker: &Broker, options: Options) -> Self {
         let mut corner = Corner::on(broker, options).await;
         let proxy = Proxy::start(broker.addr().await).await.unwrap();
         corner.amqp_url = corner.vhost.amqp_url_at(proxy.addr());
@@ -81,7 +85,8 @@ impl Rig {
         .await;
     }
 
-    /// Closes a connection of the worker as an operator does with `rabbitmqctl close_connection`.
+    /// Closes a connection of the worker as an operator does with `rabbitmqctl close_connection`. Those of other tests
+    /// come and go meanwhile.
     pub(crate) async fn close_connection(&self, name: &str) {
         let vhost = self.vhost.name();
         let closed = self
@@ -91,11 +96,27 @@ impl Rig {
                 r#"length([rabbit_networking:close_connection(Pid, "closed by the test") ||
                        Pid <- rabbit_networking:connections(),
                        [{{vhost, <<"{vhost}">>}}, {{client_properties, Properties}}] <-
-                           [rabbit_networking:connection_info(Pid, [vhost, client_properties])],
+                           [catch rabbit_networking:connection_info(Pid, [vhost, client_properties])],
                        lists:keymember(<<"{name}">>, 3, Properties)])."#
             ))
             .await;
         assert_eq!(closed, "1", "connections closed");
+    }
+
+    /// Lets the broker believe that the worker acknowledged what it never got, which ends its channel.
+    pub(crate) async fn close_consuming_channel(&self) {
+        let vhost = self.vhost.name();
+        let closed = self
+            .vhost
+            .broker()
+            .eval(&format!(
+                r#"length([rabbit_channel:do(Pid, {{'basic.ack', 1000000, false}}) ||
+                       Pid <- rabbit_channel:list_local(),
+                       [{{vhost, <<"{vhost}">>}}, {{consumer_count, 1}}] <-
+                           [catch rabbit_channel:info(Pid, [vhost, consumer_count])]])."#
+            ))
+            .await;
+        assert_eq!(closed, "1", "channels closed");
     }
 
     /// Adds a user of this test's virtual host, with patterns for what it may configure, write and read.
