@@ -22,6 +22,7 @@ mod config;
 mod crash_loops;
 mod created_once;
 mod dead_letters;
+mod fault_matrix;
 mod happy_path;
 mod harness;
 mod logs;

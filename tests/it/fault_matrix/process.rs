@@ -1,0 +1,60 @@
+//! The worker's own process: stopped, killed, frozen, and not alone.
+
+use nix::sys::signal::Signal;
+
+use super::case::{Case, on_both_types};
+use crate::support::PATIENCE;
+use crate::support::eventually::eventually;
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_or_killed_under_load_leaves_its_jobs_to_the_next() {
+    on_both_types(async |queue_type| {
+        let mut case = Case::start(queue_type, &[]).await;
+        for (signal, code) in [(Signal::SIGTERM, Some(0)), (Signal::SIGKILL, None), (Signal::SIGKILL, None)] {
+            case.begin().await;
+            assert_eq!(case.replace_worker(0, signal).await, code);
+        }
+        case.check().await;
+    })
+    .await;
+}
+
+/// The broker has taken its jobs back by the time that it wakes up.
+#[tokio::test]
+async fn a_worker_that_sleeps_for_seconds_goes_on_where_the_broker_is() {
+    on_both_types(async |queue_type| {
+        let mut case = Case::start(queue_type, &[]).await;
+        case.begin().await;
+        case.workers[0].signal(Signal::SIGSTOP);
+        wait_consumers(&case, 0).await;
+        case.workers[0].signal(Signal::SIGCONT);
+        case.wait_failures(1).await;
+        case.check().await;
+    })
+    .await;
+}
+
+async fn wait_consumers(case: &Case, expected: u32) {
+    let queue = case.rig.jobs_queue();
+    eventually("the broker has so many consumers", PATIENCE, async || {
+        let consumers = case.rig.vhost.consumers(&queue).await;
+        if consumers == expected { Ok(()) } else { Err(consumers) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_workers_share_the_jobs_and_can_be_replaced_one_by_one() {
+    on_both_types(async |queue_type| {
+        let mut case = Case::start(queue_type, &[]).await;
+        case.add_worker().await;
+        case.begin().await;
+        case.check().await;
+        for worker in [0, 1] {
+            case.begin().await;
+            assert_eq!(case.replace_worker(worker, Signal::SIGTERM).await, Some(0));
+        }
+        case.check().await;
+    })
+    .await;
+}
