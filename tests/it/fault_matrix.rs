@@ -39,7 +39,7 @@
 //! | properties that the client cannot read | `unreadable` |
 //! | panic; death of the process (abort, out of memory) | `panics`; `crash_loops`, on both types of queues |
 //! | **worker** stopped, killed | [`process::a_worker_that_is_stopped_or_killed_under_load_leaves_its_jobs_to_the_next`] |
-//! | frozen for seconds | [`process::a_worker_that_sleeps_for_seconds_goes_on_where_the_broker_is`] |
+//! | frozen for seconds, alone or while others do its jobs | [`process::a_worker_that_sleeps_for_seconds_goes_on_where_the_broker_is`], [`process::a_worker_that_sleeps_while_others_do_its_jobs_creates_nothing_twice`] |
 //! | clock jump | does not apply: timers run on the monotonic clock; the time of day only dates messages and ends `expiresAt` |
 //! | disk full | does not apply: the worker writes no file |
 //! | no file descriptors, little CPU | does not apply on its own: a call or a session that cannot be opened, and a slow peer |

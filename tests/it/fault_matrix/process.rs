@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::case::{Case, on_both_types};
+use super::case::{Case, LOAD, on_both_types};
 use crate::support::PATIENCE;
 use crate::support::eventually::eventually;
 
@@ -39,6 +39,24 @@ async fn wait_consumers(case: &Case, expected: u32) {
     eventually("the broker has so many consumers", PATIENCE, async || {
         let consumers = case.rig.vhost.consumers(&queue).await;
         if consumers == expected { Ok(()) } else { Err(consumers) }
+    })
+    .await;
+}
+
+/// Others have done its jobs by the time that it wakes up; it begins none of them again.
+#[tokio::test]
+async fn a_worker_that_sleeps_while_others_do_its_jobs_creates_nothing_twice() {
+    on_both_types(async |queue_type| {
+        let mut case = Case::start(queue_type, &[]).await;
+        case.add_worker().await;
+        case.begin().await;
+        case.workers[0].signal(Signal::SIGSTOP);
+        wait_consumers(&case, 1).await;
+        case.rig.wait_created(LOAD as u64).await;
+        case.rig.settled().await;
+        case.workers[0].signal(Signal::SIGCONT);
+        case.wait_failures(1).await;
+        case.check().await;
     })
     .await;
 }
