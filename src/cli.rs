@@ -11,7 +11,10 @@ mod terminal;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::shutdown::StopSignal;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::shutdown::{Signals, StopSignal};
 use crate::telemetry::Chain;
 
 /// Creates Adobe Experience Platform connections from RabbitMQ jobs.
@@ -37,6 +40,19 @@ pub enum Command {
     /// Stand in for Flow Service and IMS, with faults on demand
     #[cfg(feature = "simulator")]
     Simulate(Box<simulate::Args>),
+}
+
+/// Runs a command that ends by itself, or when a signal cancels its token; a second signal ends it at once.
+async fn until_signalled<T>(command: impl AsyncFnOnce(CancellationToken) -> T) -> Result<T, Exit> {
+    let signals = Signals::listen().map_err(|error| {
+        error!(%error, "cannot listen for signals");
+        Exit::Software
+    })?;
+    let stop = CancellationToken::new();
+    tokio::select! {
+        end = command(stop.clone()) => Ok(end),
+        signal = signals.drain_then_quit(stop) => Err(Exit::Signal(signal)),
+    }
 }
 
 /// Says what is wrong on standard error, where there are no logs, and ends with `exit`.

@@ -16,15 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use self::selection::{Selection, SelectionOptions};
-use super::Exit;
 use super::run::exit_of_broker;
+use super::{Exit, until_signalled};
 use crate::broker;
 use crate::broker::connection::Endpoint;
 use crate::broker::parked::Walk;
 use crate::broker::publisher::PublishError;
 use crate::broker::topology::Queues;
 use crate::config::{BrokerOptions, Invalid, LogOptions, LogSettings};
-use crate::shutdown::Signals;
 use crate::telemetry::Chain;
 
 /// What holds for every action.
@@ -179,17 +178,9 @@ enum Error {
 
 /// Acts on parked messages. Succeeds only if all was done that was asked for.
 pub async fn run(config: DeadLettersConfig) -> Exit {
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => {
-            error!(%error, "cannot listen for signals");
-            return Exit::Software;
-        }
-    };
-    let stop = CancellationToken::new();
-    let end = tokio::select! {
-        end = act(config, &stop) => end,
-        signal = signals.drain_then_quit(stop.clone()) => return Exit::Signal(signal),
+    let end = match until_signalled(async |stop: CancellationToken| act(config, &stop).await).await {
+        Ok(end) => end,
+        Err(exit) => return exit,
     };
     match end {
         Ok(true) => Exit::Ok,

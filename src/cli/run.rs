@@ -1,27 +1,17 @@
 //! `run`: the worker itself.
 
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::Exit;
+use super::{Exit, until_signalled};
 use crate::config::RunConfig;
-use crate::shutdown::Signals;
 use crate::telemetry::Chain;
 use crate::{app, broker};
 
 /// Runs the worker until a signal ends it.
 pub async fn run(config: RunConfig) -> Exit {
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => {
-            error!(%error, "cannot listen for signals");
-            return Exit::Software;
-        }
-    };
-    let stop = CancellationToken::new();
-    let end = tokio::select! {
-        end = app::run(config, stop.clone()) => end,
-        signal = signals.drain_then_quit(stop) => return Exit::Signal(signal),
+    let end = match until_signalled(|stop| app::run(config, stop)).await {
+        Ok(end) => end,
+        Err(exit) => return exit,
     };
     match end {
         Ok(0) => {
