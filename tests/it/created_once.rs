@@ -9,13 +9,13 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::PATIENCE;
 use crate::support::broker::Message;
 use crate::support::command::run;
 use crate::support::corner::{Corner, ORG, SANDBOX, SOON, job};
 use crate::support::eventually::eventually;
 use crate::support::rig::Replies;
 use crate::support::worker::WorkerProcess;
+use crate::support::{PATIENCE, env};
 
 /// What the simulator lets the test in with, to see every connection.
 const AUDITOR: &str = "the-auditors-token";
@@ -115,28 +115,29 @@ async fn a_worker_that_is_killed_again_and_again_creates_each_connection_once() 
     corner.end(worker).await;
 }
 
-/// Parked in doubt, half of them with a connection; put back by a command that is killed half-way and repeated.
+/// Parked in doubt, half of them with a connection; put back by a command that is killed half-way and repeated. As many as
+/// `REPLAY_JOBS` of the test run's environment says.
 #[tokio::test]
 async fn replayed_jobs_are_created_once_even_if_the_replay_is_killed_and_repeated() {
-    const JOBS: usize = 5_000;
+    let jobs = env("REPLAY_JOBS").map_or(1_000, |jobs| jobs.parse().expect("a number"));
     let corner = corner(Latency::None).await;
     let close = |when: &str, rate: f64| json!({ "when": when, "rate": rate, "fault": { "kind": "close" } });
     let blind = json!({ "endpoint": "find", "fault": { "kind": "status", "status": 500 } });
     corner.sim.fault(json!([close("after", 0.5), close("before", 1.0), blind])).await;
     let settings = [&SOON[..], &QUICK_LOOKS].concat();
     let hasty = corner.worker(&[&settings[..], &[("RETRY_ATTEMPTS", "1")]].concat()).await;
-    corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
-    corner.vhost.take(&corner.reply_queue(), JOBS, 2 * PATIENCE).await;
+    corner.submit_all((0..jobs).map(|number| job(&id(number)))).await;
+    corner.vhost.take(&corner.reply_queue(), jobs, 2 * PATIENCE).await;
     corner.settled().await;
     drop(hasty);
     let parked = usize::try_from(corner.vhost.depth(&corner.dead_queue()).await).unwrap();
     let made = usize::try_from(created(&corner).await).unwrap();
-    assert!(parked == JOBS && made > JOBS / 4 && made < JOBS * 3 / 4, "{parked} parked, {made} made");
+    assert!(parked == jobs && made > jobs / 4 && made < jobs * 3 / 4, "{parked} parked, {made} made");
 
     corner.sim.clear_faults().await;
     let worker = corner.worker(&settings).await;
-    let env = [("AMQP_URL", corner.amqp_url.as_str()), ("JOB_QUEUE", &corner.jobs_queue())];
-    let mut replay = WorkerProcess::spawn(&["dead-letters", "replay", "--all"], &env);
+    let queues = [("AMQP_URL", corner.amqp_url.as_str()), ("JOB_QUEUE", &corner.jobs_queue())];
+    let mut replay = WorkerProcess::spawn(&["dead-letters", "replay", "--all"], &queues);
     let done = r#"connection_worker_jobs_received_total{redelivered="false"}"#;
     worker.wait_count(done, 100, PATIENCE).await;
     replay.signal(Signal::SIGKILL);
@@ -145,11 +146,11 @@ async fn replayed_jobs_are_created_once_even_if_the_replay_is_killed_and_repeate
         corner.vhost.depth(&corner.dead_queue()).await > 0
     })
     .await;
-    let ran = run(&["dead-letters", "replay", "--all"], &env).await;
+    let ran = run(&["dead-letters", "replay", "--all"], &queues).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let replies = answered(&corner, JOBS).await;
+    let replies = answered(&corner, jobs).await;
     corner.settled().await;
     assert_eq!(corner.vhost.depth(&corner.dead_queue()).await, 0);
-    assert_each_created_once(&corner, JOBS, &replies).await;
+    assert_each_created_once(&corner, jobs, &replies).await;
     corner.end(worker).await;
 }
