@@ -15,7 +15,7 @@ async fn a_message_that_is_not_utf8_hurts_only_itself() {
     }
     let scene = Scene::start(&[("CONCURRENCY", "4")]).await;
     scene.submit(&job("before")).await;
-    publish_with(&scene, "{correlation_id, <<255,254>>}").await;
+    scene.vhost.publish_improper(&scene.jobs_queue(), "{correlation_id, <<255,254>>}").await;
     scene.submit_all((1..=20).map(|n| job(&format!("after-{n}")))).await;
 
     let mut answered: Vec<String> = Vec::new();
@@ -39,7 +39,8 @@ async fn deeply_nested_headers_do_not_end_the_process() {
     }
     let scene = Scene::start(&[]).await;
     let nested = "lists:foldl(fun(_, T) -> [{<<\"a\">>, table, T}] end, [], lists:seq(1, 16000))";
-    publish_with(&scene, &format!("{{message_id, <<\"nested\">>}}, {{headers, {nested}}}")).await;
+    let properties = format!("{{message_id, <<\"nested\">>}}, {{headers, {nested}}}");
+    scene.vhost.publish_improper(&scene.jobs_queue(), &properties).await;
     scene.submit(&job("after")).await;
     let replies = scene.replies(2).await;
     let code = |id: &str| {
@@ -50,27 +51,4 @@ async fn deeply_nested_headers_do_not_end_the_process() {
     assert_eq!(code("after"), (json!("created"), json!(null)));
     scene.settled().await;
     assert_eq!(scene.count("amqp_session_failures_total").await, 0);
-}
-
-/// Publishes `{}` with properties that no proper client would send, from the broker's own shell; RabbitMQ 3 and 4 have
-/// different functions for it.
-async fn publish_with(scene: &Scene, properties: &str) {
-    let (vhost, queue) = (scene.vhost.name(), scene.jobs_queue());
-    let published = scene
-        .vhost
-        .broker()
-        .eval(&format!(
-            r#"Exchange = rabbit_misc:r(<<"{vhost}">>, exchange, <<>>),
-               Properties = [{properties}, {{delivery_mode, 2}}],
-               {{module, _}} = code:ensure_loaded(rabbit_basic),
-               case erlang:function_exported(rabbit_basic, publish, 4) of
-                   true -> rabbit_basic:publish(Exchange, <<"{queue}">>, Properties, <<"{{}}">>);
-                   false ->
-                       Content = rabbit_basic:build_content(rabbit_basic:properties(Properties), <<"{{}}">>),
-                       {{ok, Message}} = mc_amqpl:message(Exchange, <<"{queue}">>, Content),
-                       rabbit_queue_type:publish_at_most_once(Exchange, Message)
-               end."#
-        ))
-        .await;
-    assert_eq!(published, "ok");
 }

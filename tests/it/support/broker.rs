@@ -400,6 +400,28 @@ impl Vhost {
         );
     }
 
+    /// Publishes `{}` with properties that no proper client would send, from the broker's own shell; RabbitMQ 3 and 4 have
+    /// different functions for it.
+    pub(crate) async fn publish_improper(&self, queue: &str, properties: &str) {
+        let vhost = self.name();
+        let published = self
+            .broker()
+            .eval(&format!(
+                r#"Exchange = rabbit_misc:r(<<"{vhost}">>, exchange, <<>>),
+                   Properties = [{properties}, {{delivery_mode, 2}}],
+                   {{module, _}} = code:ensure_loaded(rabbit_basic),
+                   case erlang:function_exported(rabbit_basic, publish, 4) of
+                       true -> rabbit_basic:publish(Exchange, <<"{queue}">>, Properties, <<"{{}}">>);
+                       false ->
+                           Content = rabbit_basic:build_content(rabbit_basic:properties(Properties), <<"{{}}">>),
+                           {{ok, Message}} = mc_amqpl:message(Exchange, <<"{queue}">>, Content),
+                           rabbit_queue_type:publish_at_most_once(Exchange, Message)
+                   end."#
+            ))
+            .await;
+        assert_eq!(published, "ok");
+    }
+
     /// Publishes many messages without waiting for each; returns when the broker has them all.
     pub(crate) async fn publish_all(
         &self,
