@@ -63,6 +63,9 @@ pub(super) struct FlowOptions {
     api_key_file: Option<PathBuf>,
 }
 
+/// With a longer deadline a job could be in hand for too long, however low the other settings are.
+const LONGEST_CALL: Duration = Duration::from_secs(3 * 60);
+
 /// Deadline of one call to IMS, which answers in less than a second. While it is awaited, a delivery is held.
 pub(super) const IMS_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -72,7 +75,7 @@ impl FlowOptions {
         let url = invalid.take("FLOW_URL", self.flow_url);
         let ims_url = invalid.take("IMS_URL", self.ims_url);
         let timeout =
-            invalid.take_duration("FLOW_TIMEOUT", self.flow_timeout, 10 * MILLISECOND..=MINUTE * 10);
+            invalid.take_duration("FLOW_TIMEOUT", self.flow_timeout, 10 * MILLISECOND..=LONGEST_CALL);
         let connect_timeout = invalid.take_duration(
             "FLOW_CONNECT_TIMEOUT",
             self.flow_connect_timeout,

@@ -66,12 +66,14 @@ impl RunOptions {
         let flow = self.flow.validate(&mut invalid);
         let rules = self.retry.validate(&mut invalid);
         let work = self.work.validate(&mut invalid);
+        if let (Some(rules), Some((flow, _))) = (&rules, &flow) {
+            check_job_time(rules, flow, &mut invalid);
+        }
         let config = (|| {
             let (endpoint, queues) = broker?;
             let (mut flow, credentials) = flow?;
             let work = work?;
             let rules = rules?;
-            check_job_time(&rules, &flow, &mut invalid);
             flow.max_idle = usize::from(work.concurrency);
             let session = SessionSettings {
                 endpoint,
@@ -101,16 +103,17 @@ impl RunOptions {
     }
 }
 
-/// RabbitMQ takes a delivery back after 30 minutes (`consumer_timeout`), and everything in hand with it. After the last
-/// attempt in hand was begun it can still take a round of look-ups, another after a wait, two calls to create, one to see
-/// whether the connection is the only one, and four calls to IMS, each up to its deadline.
+/// RabbitMQ takes a delivery back after 30 minutes (`consumer_timeout`), and everything in hand with it. Besides its waits
+/// a delivery can take three rounds of look-ups (before and after a call must be over, and after the last attempt), two
+/// calls to create, one to see whether the connection is the only one, and four calls to IMS, each up to its deadline.
+/// Not all of that can come after the waits: this is on the safe side.
 fn check_job_time(rules: &Rules, flow: &FlowSettings, invalid: &mut Invalid) {
     const LONGEST: Duration = Duration::from_secs(25 * 60);
-    let looking = 2 * rules.lookups.longest(flow.timeout);
+    let looking = 3 * rules.lookups.longest(flow.timeout);
     if HELD_MAX + rules.policy.hold + looking + 3 * flow.timeout + 4 * IMS_TIMEOUT > LONGEST {
         invalid.add(
             "FLOW_TIMEOUT",
-            "too long for so many LOOKUPS with such a LOOKUP_PAUSE: a job could be in hand for longer than 25 minutes, and RabbitMQ takes it back after 30",
+            "too long for so many LOOKUPS with such a LOOKUP_PAUSE and RETRY_HOLD: a job could be in hand for longer than 25 minutes, and RabbitMQ takes it back after 30",
         );
     }
 }

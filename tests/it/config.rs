@@ -188,7 +188,7 @@ const BOUNDS: [(&str, &str, &str, &str, &str); 20] = [
     ("BROKER_GIVE_UP", "999ms", "1s", "24h", "86401s"),
     ("AMQP_HEARTBEAT", "999ms", "1s", "5m", "301s"),
     ("AMQP_TIMEOUT", "99ms", "100ms", "5m", "301s"),
-    ("FLOW_TIMEOUT", "9ms", "10ms", "10m", "601s"),
+    ("FLOW_TIMEOUT", "9ms", "10ms", "3m", "181s"),
     ("FLOW_CONNECT_TIMEOUT", "9ms", "10ms", "1m", "61s"),
     ("RETRY_ATTEMPTS", "0", "1", "100", "101"),
     ("RETRY_BASE", "999us", "1ms", "1m", "61s"),
@@ -203,6 +203,9 @@ const BOUNDS: [(&str, &str, &str, &str, &str); 20] = [
     ("REPLY_QUEUE", "amq.replies", "r", "replies", ""),
 ];
 
+/// What a job's time in hand depends on: each can be at its most, but only while the others are not.
+const TIME_IN_HAND: [&str; 4] = ["FLOW_TIMEOUT", "RETRY_HOLD", "LOOKUPS", "LOOKUP_PAUSE"];
+
 #[tokio::test]
 async fn bounds_hold_and_belong_to_the_allowed() {
     let pick = |column: usize| -> Vec<(&str, &str)> {
@@ -212,14 +215,37 @@ async fn bounds_hold_and_belong_to_the_allowed() {
             .filter(|(_, value)| !value.is_empty())
             .collect()
     };
-    for allowed in [1, 2] {
-        assert_eq!(complaints(&pick(allowed)).await, [""; 0]);
+    let (least, most) = (pick(1), pick(2));
+    assert_eq!(complaints(&least).await, [""; 0]);
+    for longest in TIME_IN_HAND {
+        let shorter = |name: &str| TIME_IN_HAND.contains(&name) && name != longest;
+        let shorter: Vec<_> = least.iter().copied().filter(|(name, _)| shorter(name)).collect();
+        assert_eq!(complaints(&[&most[..], &shorter].concat()).await, [""; 0], "{longest}");
     }
+    assert_eq!(complaints(&most).await, ["FLOW_TIMEOUT"]);
     for refused in [0, 3] {
         let given = pick(refused);
         let names: BTreeSet<&str> = given.iter().map(|(name, _)| *name).collect();
         let told = complaints(&given).await;
         assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), names);
+    }
+}
+
+/// RabbitMQ would take the job back, and everything in hand with it.
+#[tokio::test]
+async fn settings_by_which_a_job_could_be_in_hand_for_too_long_are_refused() {
+    let slow = ("FLOW_TIMEOUT", "2m");
+    let problems = problems(&[&RIGHT[..], &[slow]].concat()).await;
+    let [(name, what)] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!(name, "FLOW_TIMEOUT");
+    for other in ["LOOKUPS", "LOOKUP_PAUSE", "RETRY_HOLD"] {
+        assert!(what.contains(other), "{what}");
+    }
+    assert_eq!(complaints(&[slow, ("LOOKUPS", "2")]).await, [""; 0]);
+    let less_slow = ("FLOW_TIMEOUT", "90s");
+    assert_eq!(complaints(&[less_slow]).await, [""; 0]);
+    for too_much in [("LOOKUPS", "4"), ("LOOKUP_PAUSE", "10s"), ("RETRY_HOLD", "1m")] {
+        assert_eq!(complaints(&[less_slow, too_much]).await, ["FLOW_TIMEOUT"], "{too_much:?}");
     }
 }
 

@@ -17,7 +17,7 @@ const CONCURRENCY: (&str, &str) = ("CONCURRENCY", "20");
 async fn with_hanging_jobs(jobs: usize, env: &[(&str, &str)]) -> Option<(Rig, WorkerProcess)> {
     let rig = Rig::start(Duration::ZERO).await?;
     rig.sim.fault(json!({ "fault": { "kind": "hang" } })).await;
-    let worker = rig.worker(&[env, &[("FLOW_TIMEOUT", "2m")]].concat()).await;
+    let worker = rig.worker(&[env, &[("FLOW_TIMEOUT", "90s")]].concat()).await;
     rig.load(0..jobs).await;
     worker.wait_count("connection_worker_jobs_in_flight", u64::try_from(jobs).unwrap(), PATIENCE).await;
     Some((rig, worker))
