@@ -18,6 +18,8 @@ pub struct Delivery {
     pub body: Bytes,
     /// Its properties.
     pub properties: Properties,
+    /// What earlier deliveries have left in its headers.
+    pub history: History,
     /// Whether the broker delivered it before: then the first attempt may have done the work.
     pub redelivered: bool,
     /// How many earlier deliveries ended badly, as the broker counts: hand-backs are among them up to RabbitMQ 4.2. Only
@@ -50,21 +52,18 @@ pub enum Settled {
 impl Delivery {
     pub(super) fn new(delivery: lapin::message::Delivery, timeout: Duration) -> Self {
         let properties = Properties(delivery.properties);
+        let history = History::read(|name| properties.header_text(name));
         let delivery_count = properties.header_text("x-delivery-count").and_then(|text| text.parse().ok());
         Self {
             body: Bytes::from(delivery.data),
             properties,
+            history,
             delivery_count,
             redelivered: delivery.redelivered,
             tag: delivery.delivery_tag,
             acker: delivery.acker,
             timeout,
         }
-    }
-
-    /// What earlier deliveries have left in its headers.
-    pub fn history(&self) -> History {
-        History::read(|name| self.properties.header_text(name))
     }
 
     /// Whether the connection that brought it is gone. Work on a stale delivery would be done twice.
@@ -95,11 +94,28 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
+    use lapin::BasicProperties;
+    use lapin::types::{AMQPValue, FieldTable};
+
     use super::*;
+    use crate::contract::history::{ATTEMPTS, TRIALS};
 
     fn delivery() -> (Acker, Delivery) {
         let mock = lapin::message::Delivery::mock(1, "".into(), "jobs".into(), false, b"{}".to_vec());
         (mock.acker.clone(), Delivery::new(mock, Duration::from_secs(1)))
+    }
+
+    #[test]
+    fn a_delivery_tells_what_earlier_ones_have_left() {
+        let mut mock = lapin::message::Delivery::mock(1, "".into(), "jobs".into(), true, Vec::new());
+        let mut headers = FieldTable::default();
+        for (name, text) in [(ATTEMPTS, "3"), (TRIALS, "1"), ("x-delivery-count", "2")] {
+            headers.insert(name.into(), AMQPValue::LongString(text.into()));
+        }
+        mock.properties = BasicProperties::default().with_headers(headers);
+        let delivery = Delivery::new(mock, Duration::from_secs(1));
+        let expected = History { attempts: Some(3), trials: Some(1), ..History::default() };
+        assert_eq!((delivery.history, delivery.delivery_count), (expected, Some(2)));
     }
 
     #[tokio::test]

@@ -51,7 +51,7 @@ impl<F: FlowApi> Worker<F> {
         let mut job_id = None;
         let decision = match self.decide_safely(&delivery, in_hand, publisher, &mut job_id, stop).await {
             // A hand-back looks like a crash to the broker, and a suspect must not take the blame for it.
-            Decision::HandBack if delivery.history().trials.is_some() => untried(&delivery),
+            Decision::HandBack if delivery.history.trials.is_some() => untried(&delivery),
             decision => decision,
         };
         let answering = Answering { publisher, routes: &self.routes, metrics: &self.metrics.broker };
@@ -106,8 +106,7 @@ impl<F: FlowApi> Worker<F> {
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
-        let history = delivery.history();
-        if let Some(decision) = self.suspect(delivery, in_hand, &history) {
+        if let Some(decision) = self.suspect(delivery, in_hand) {
             return decision;
         }
         let job = match contract::parse(&delivery.body, &envelope(delivery), &self.defaults, self.limits) {
@@ -122,9 +121,9 @@ impl<F: FlowApi> Worker<F> {
             return Decision::HandBack;
         }
         let began = Timestamp::now();
-        let past = self.past(delivery, &history);
+        let past = self.past(delivery);
         let handled = self.handler.handle(&job, past, time_left(&job), stop).await;
-        let noted = |attempts, unsettled| noted(delivery, &history, began, attempts, unsettled);
+        let noted = |attempts, unsettled| noted(delivery, began, attempts, unsettled);
         match handled {
             Handled::Created { created, recovered, attempts } => {
                 Decision::Answer(reply::created(job, created, recovered, attempts), None)
@@ -158,15 +157,15 @@ impl<F: FlowApi> Worker<F> {
         reason: DeadReason,
         message: &str,
     ) -> Decision {
-        let before = delivery.history();
-        let attempts = before.attempts.unwrap_or_default();
-        let history = noted(delivery, &before, Timestamp::now(), attempts, self.handler.settle());
+        let attempts = delivery.history.attempts.unwrap_or_default();
+        let history = noted(delivery, Timestamp::now(), attempts, self.handler.settle());
         Decision::Answer(reply::internal(job_id, message, attempts), Some(Parking { reason, history }))
     }
 
     /// What is known about earlier attempts. A call of theirs may still be under way if nobody has noted when it must be
     /// over: after a lost session, and when a sender or an operator has sent the job again.
-    fn past(&self, delivery: &Delivery, history: &History) -> Past {
+    fn past(&self, delivery: &Delivery) -> Past {
+        let history = &delivery.history;
         let settle = self.handler.settle();
         let left =
             |at: Timestamp| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
@@ -254,13 +253,8 @@ async fn publish(
 }
 
 /// What the next delivery of a job has to know. What was noted before stays, but for its trials: it has survived this one.
-fn noted(
-    delivery: &Delivery,
-    before: &History,
-    began: Timestamp,
-    attempts: u32,
-    unsettled: Duration,
-) -> History {
+fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsettled: Duration) -> History {
+    let before = &delivery.history;
     let is_first = !delivery.redelivered && before.attempts.is_none();
     History {
         attempts: Some(attempts),

@@ -16,7 +16,8 @@ use crate::retry::tier::Tier;
 impl<F: FlowApi> Worker<F> {
     /// What to do about a delivery that may be one that kills the worker, if it is not to be tried now, with up to
     /// `in_hand` jobs in hand. Its body is not parsed: that may be what kills.
-    pub(super) fn suspect(&self, delivery: &Delivery, in_hand: u16, history: &History) -> Option<Decision> {
+    pub(super) fn suspect(&self, delivery: &Delivery, in_hand: u16) -> Option<Decision> {
+        let history = &delivery.history;
         let note = |trials, why: &str| {
             let unsettled = if delivery.redelivered { self.handler.settle() } else { Duration::ZERO };
             let settled_at = history.settled_at.filter(|_| !delivery.redelivered);
@@ -43,8 +44,7 @@ impl<F: FlowApi> Worker<F> {
 
 /// How many jobs may be in hand while this one is tried, if that matters.
 pub(super) fn most_in_hand(delivery: &Delivery) -> Option<u16> {
-    let trials = delivery.history().trials;
-    match suspicion::of(trials, delivery.redelivered, delivery.delivery_count) {
+    match suspicion::of(delivery.history.trials, delivery.redelivered, delivery.delivery_count) {
         Suspicion::AtMost(most) => Some(most),
         Suspicion::None | Suspicion::Note(_) | Suspicion::Guilty => None,
     }
@@ -52,5 +52,9 @@ pub(super) fn most_in_hand(delivery: &Delivery) -> Option<u16> {
 
 /// A suspect that was not tried goes round once more, as it is.
 pub(super) fn untried(delivery: &Delivery) -> Decision {
-    Decision::Defer(Deferral { tier: Tier::TenSeconds, history: delivery.history(), why: String::new() })
+    Decision::Defer(Deferral {
+        tier: Tier::TenSeconds,
+        history: delivery.history.clone(),
+        why: String::new(),
+    })
 }
