@@ -9,6 +9,7 @@ mod arrival;
 mod decision;
 mod job;
 mod reply;
+mod room;
 mod route;
 mod shift;
 mod suspect;

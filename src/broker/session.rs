@@ -9,24 +9,14 @@ use futures_util::{StreamExt, TryStreamExt};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
-use tokio::time::Instant;
 
 use super::Error;
+use super::caution::Caution;
 use super::connection::{Endpoint, connect, step};
 use super::delivery::Delivery;
 use super::publisher::Publisher;
 use super::topology::{self, Queues, TopologyMode};
 use super::watchdog::{Timing, Watchdog};
-
-/// A careful session that got no job for so long may relax.
-const QUIET: Duration = Duration::from_secs(5);
-
-/// After a suspect there are few jobs in hand for so long. Suspects come in groups, because a worker that ends leaves all
-/// that it had in hand; those that arrived with this one come back within 10 seconds.
-const AFTER_SUSPECT: Duration = Duration::from_secs(15);
-
-/// It takes no longer than this, however many come.
-const SUSPECTS_MAX: Duration = Duration::from_secs(60);
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
@@ -63,14 +53,6 @@ pub struct Session {
     timeout: Duration,
 }
 
-/// How long a session takes fewer jobs at a time.
-enum Caution {
-    /// Until so many jobs have come, or none for a while.
-    Jobs { left: u16, last: Instant },
-    /// Until then, which may be put off to the latest.
-    Time { until: Instant, latest: Instant },
-}
-
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("queue", &self.queue).finish_non_exhaustive()
@@ -89,7 +71,7 @@ impl Session {
     /// other job in hand, until the broker parks it.
     pub async fn open_careful(settings: &SessionSettings) -> Result<Self, Error> {
         let mut session = Self::open_with(settings, 1).await?;
-        session.caution = Some(Caution::Jobs { left: settings.prefetch, last: Instant::now() });
+        session.caution = Some(Caution::for_jobs(settings.prefetch));
         Ok(session)
     }
 
@@ -133,12 +115,7 @@ impl Session {
     ///
     /// `in_hand` says whether a job is still being worked on: then no other can come, and the quiet means nothing.
     pub fn may_relax(&self, in_hand: bool) -> bool {
-        match &self.caution {
-            _ if !self.consuming => false,
-            None => false,
-            Some(Caution::Jobs { left, last }) => *left == 0 || (!in_hand && last.elapsed() >= QUIET),
-            Some(Caution::Time { until, .. }) => Instant::now() >= *until,
-        }
+        self.consuming && self.caution.as_ref().is_some_and(|caution| caution.is_over(in_hand))
     }
 
     /// Goes on with the full prefetch limit; gives the jobs that had arrived and were not yet taken.
@@ -151,19 +128,14 @@ impl Session {
 
     /// Goes on consuming after [`Session::stop_consuming`], with fewer jobs at a time for a while.
     pub async fn resume_carefully(&mut self, prefetch: u16) -> Result<(), Error> {
-        let now = Instant::now();
-        let latest = match self.caution {
-            Some(Caution::Time { latest, .. }) => latest,
-            _ => now + SUSPECTS_MAX,
-        };
-        self.caution = Some(Caution::Time { until: latest.min(now + AFTER_SUSPECT), latest });
+        self.caution = Some(Caution::for_suspects(self.caution.as_ref()));
         self.resume(prefetch).await
     }
 
     /// A reason to be careful has come: a session that is careful for a time stays so for a while longer.
     pub fn stay_careful(&mut self) {
-        if let Some(Caution::Time { until, latest }) = &mut self.caution {
-            *until = (*latest).min(Instant::now() + AFTER_SUSPECT);
+        if let Some(caution) = &mut self.caution {
+            caution.suspect_came();
         }
     }
 
@@ -197,8 +169,8 @@ impl Session {
             error = self.watchdog.alarm() => return Err(error),
         };
         self.watchdog.delivered();
-        if let Some(Caution::Jobs { left, last }) = &mut self.caution {
-            (*left, *last) = (left.saturating_sub(1), Instant::now());
+        if let Some(caution) = &mut self.caution {
+            caution.job_came();
         }
         match next {
             Some(Ok(delivery)) => Ok(Delivery::new(delivery, self.timeout)),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
+use super::room::Room;
 use super::{Worker, suspect};
 use crate::broker;
 use crate::broker::delivery::Delivery;
@@ -22,9 +23,6 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a suspect waits for the others to be done. Most calls take less; one that cannot get rid of its reply can take
 /// for ever.
 const ROOM_WAIT: Duration = Duration::from_secs(30);
-
-/// How often room is made for suspects: they have a minute at the most, and the others as long again.
-const ROOM_EVERY: Duration = Duration::from_secs(120);
 
 /// One session's work.
 pub(super) struct Shift<'a, F> {
@@ -40,7 +38,7 @@ pub(super) struct Shift<'a, F> {
     lost: mpsc::Sender<broker::Error>,
     trial: Trial,
     /// When jobs last had to make room for a suspect.
-    room_made: Option<Instant>,
+    room: Room,
 }
 
 /// A suspect for which there is to be room: nothing is taken from the queue meanwhile.
@@ -90,7 +88,7 @@ impl<'a, F: FlowApi> Shift<'a, F> {
             waits,
             lost,
             trial: Trial::None,
-            room_made: None,
+            room: Room::default(),
         }
     }
 
@@ -140,8 +138,9 @@ impl<'a, F: FlowApi> Shift<'a, F> {
         if most.is_some() {
             self.session.stay_careful();
         }
+        let may_make_room = self.room.may_be_made(self.session.is_careful());
         match most {
-            Some(most) if most < self.session.limit() && self.may_make_room() => {
+            Some(most) if most < self.session.limit() && may_make_room => {
                 self.make_room(delivery, most).await
             }
             _ => {
@@ -151,16 +150,9 @@ impl<'a, F: FlowApi> Shift<'a, F> {
         }
     }
 
-    /// Whoever can publish jobs can make a suspect, so the others have most of the time to themselves.
-    fn may_make_room(&self) -> bool {
-        self.session.is_careful() || self.room_made.is_none_or(|at| at.elapsed() >= ROOM_EVERY)
-    }
-
     async fn make_room(&mut self, delivery: Delivery, most: u16) -> Result<(), broker::Error> {
         info!(most, "a job that may be to blame for lost sessions is tried with less in hand");
-        if !self.session.is_careful() {
-            self.room_made = Some(Instant::now());
-        }
+        self.room.made(self.session.is_careful());
         let untaken = self.session.stop_consuming().await?;
         // Those that wait in hand go to the retry queues.
         self.waits.cancel();
