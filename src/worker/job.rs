@@ -33,7 +33,8 @@ use crate::retry::doubt::Doubt;
 pub(super) struct Unsettled(pub(super) broker::Error);
 
 impl<F: FlowApi> Worker<F> {
-    /// Does all that is to be done about one delivery, of which there are up to `in_hand`. An error means that the session is no good any more.
+    /// Does all that is to be done about one delivery, of which there are up to `in_hand`. An error means that the session
+    /// is no good any more.
     pub(super) async fn process(
         &self,
         delivery: Delivery,
