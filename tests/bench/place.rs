@@ -1,0 +1,119 @@
+//! A place on the broker for one scenario: its queues, filled and looked into by a client of its own.
+
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Confirmation, Consumer};
+
+use crate::job::job;
+use crate::program::Task;
+use crate::stand::{ACCESS_TOKEN, Simulator, Stand};
+use crate::support::broker::Vhost;
+
+const JOBS: &str = "connections.jobs";
+const REPLIES: &str = "connections.replies";
+
+/// Publishes that are under way at once while a queue is filled.
+const WINDOW: usize = 1000;
+
+/// For the last acknowledgements to arrive.
+const SETTLED: Duration = Duration::from_secs(30);
+
+/// The type of the job queue and the reply queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queues {
+    Quorum,
+    Classic,
+}
+
+/// A virtual host with both queues.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) vhost: Vhost,
+    /// In confirm mode.
+    pub(crate) channel: Channel,
+}
+
+impl Place {
+    /// A new one.
+    pub(crate) async fn new(stand: &Stand, queues: Queues) -> Self {
+        let vhost = stand.broker.vhost().await;
+        for queue in [JOBS, REPLIES] {
+            match queues {
+                Queues::Quorum => vhost.declare_quorum(queue).await,
+                Queues::Classic => vhost.declare_classic(queue).await,
+            }
+        }
+        let channel = vhost.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        Self { vhost, channel }
+    }
+
+    /// What a program is told that works here.
+    pub(crate) fn task(&self, simulator: &Simulator, concurrency: u16) -> Task {
+        Task {
+            amqp_url: self.vhost.amqp_url(),
+            job_queue: JOBS.to_owned(),
+            reply_queue: REPLIES.to_owned(),
+            flow_url: simulator.flow_url(),
+            ims_url: simulator.url.clone(),
+            access_token: ACCESS_TOKEN.to_owned(),
+            concurrency,
+            ca: None,
+            env: Vec::new(),
+        }
+    }
+
+    /// Puts so many jobs into the queue, whose ids begin with `prefix`; returns when the broker has them.
+    pub(crate) async fn fill(&self, prefix: &str, jobs: usize) {
+        let mut number = 0;
+        while number < jobs {
+            let mut pending = Vec::with_capacity(WINDOW);
+            while number < jobs && pending.len() < WINDOW {
+                pending.push(self.publish(&format!("{prefix}-{number}")).await);
+                number += 1;
+            }
+            for confirm in pending {
+                assert!(matches!(confirm.await.unwrap(), Confirmation::Ack(None)));
+            }
+        }
+    }
+
+    /// Publishes one job; the confirm is what comes back.
+    pub(crate) async fn publish(&self, id: &str) -> lapin::PublisherConfirm {
+        let (properties, body) = job(id);
+        let options = BasicPublishOptions::default();
+        self.channel.basic_publish("".into(), JOBS.into(), options, &body, properties).await.unwrap()
+    }
+
+    /// Replies that lie in the queue.
+    pub(crate) async fn replies(&self) -> usize {
+        self.depth(REPLIES).await
+    }
+
+    /// Waits until every job is acknowledged.
+    pub(crate) async fn settled(&self) {
+        self.vhost.settled(JOBS, SETTLED).await;
+    }
+
+    async fn depth(&self, queue: &str) -> usize {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let found = self.channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap();
+        found.message_count().try_into().unwrap()
+    }
+
+    /// Takes replies as they come, which need not be acknowledged.
+    pub(crate) async fn consume_replies(&self) -> Consumer {
+        let options = lapin::options::BasicConsumeOptions { no_ack: true, ..Default::default() };
+        let channel = self.vhost.channel().await;
+        channel.basic_consume(REPLIES.into(), "".into(), options, FieldTable::default()).await.unwrap()
+    }
+
+    /// Empties both queues.
+    pub(crate) async fn purge(&self) {
+        for queue in [JOBS, REPLIES] {
+            self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.unwrap();
+        }
+    }
+}
