@@ -8,6 +8,9 @@
 //! **It is a test tool**: it keeps the last create requests whole, credentials included, and shows them to
 //! whoever asks. Bind it to a loopback address and give it no real secret.
 //!
+//! With a certificate ([`Options::tls`]) it speaks HTTPS, and HTTP/2 with clients that offer it: up to 200 requests at a
+//! time on a connection, as hyper has it.
+//!
 //! # What it serves
 //!
 //! | call | answer |
@@ -33,7 +36,7 @@
 //! | `POST /simulator/secrets` | `{"clientSecrets":["…"]}`: accepts these (two at most); none means any |
 //! | `GET /simulator/settings`, `PUT /simulator/settings` | `{"latency":…,"findLagMs":…}`; see [`latency::Latency`] |
 //! | `GET /simulator/report` | counts; see below |
-//! | `GET /simulator/requests?limit=N` | the last N create requests: headers and raw body |
+//! | `GET /simulator/requests?limit=N` | the last N create requests: HTTP version, headers and raw body |
 //! | `POST /simulator/reset` | forgets connections, counts and requests; rules, secrets and settings as at start |
 //!
 //! The rules are described at [`fault::Rule`]. The report has `created`, `distinct` (jobs), `distinctMarkers`,
@@ -59,6 +62,7 @@ mod record;
 mod rules;
 mod specs;
 mod store;
+pub mod tls;
 #[cfg(test)]
 mod tests;
 
@@ -90,6 +94,8 @@ pub struct Options {
     pub client_id: Option<String>,
     /// The client secrets that IMS accepts, [`MAX_SECRETS`] at most; empty: any that is not empty.
     pub client_secrets: Vec<String>,
+    /// Speaks HTTPS with this certificate; `None`: plain HTTP/1.1.
+    pub tls: Option<tls::Tls>,
     /// The scopes that IMS knows; any other is `invalid_scope`.
     pub scopes: Vec<String>,
     /// An access token that is good without having been issued.
@@ -119,6 +125,7 @@ impl Default for Options {
         Self {
             client_id: None,
             client_secrets: Vec::new(),
+            tls: None,
             scopes: scopes.map(str::to_owned).to_vec(),
             access_token: None,
             token_lifetime: Duration::from_secs(86_399), // what IMS grants
@@ -210,6 +217,12 @@ impl Simulator {
     /// Where it listens: tells the port when bound to port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The root of everything it serves, such as `https://127.0.0.1:8080`.
+    pub fn url(&self) -> String {
+        let scheme = if self.state.options.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.local_addr)
     }
 
     /// Serves until `shutdown` completes; then lets requests under way end, for two seconds at most.

@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -12,14 +13,21 @@ use super::Exit;
 use crate::shutdown::Signals;
 use crate::simulator::fault::Rule;
 use crate::simulator::latency::Latency;
+use crate::simulator::tls::{self, Tls, Versions};
 use crate::simulator::{MAX_SECRETS, Options, Simulator};
 
 const CONTROL_HELP: &str = r#"Point the worker at it:
   FLOW_URL=http://ADDR/data/foundation/flowservice IMS_URL=http://ADDR
 
+With a certificate for HTTPS, say https:// and let the worker trust it, in place of the system's authorities:
+  openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=simulator -addext subjectAltName=IP:127.0.0.1 \
+    -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem
+  connection-worker simulate --tls-cert cert.pem --tls-key key.pem
+  SSL_CERT_FILE=cert.pem
+
 Control while it runs, JSON both ways, on the same port:
   GET    /simulator/report            counts: created, distinct, duplicates, requests, …
-  GET    /simulator/requests?limit=N  the last N create requests, headers and raw body
+  GET    /simulator/requests?limit=N  the last N create requests: HTTP version, headers, raw body
   GET    /simulator/faults            the rules in force
   POST   /simulator/faults            add one rule, or an array of rules, to the end of the list
   DELETE /simulator/faults[/ID]       drop all rules, or one
@@ -47,6 +55,7 @@ Faults:
   {"kind":"echo","status":400}        repeats the token and the request body in its message
   {"kind":"delay","ms":5000}
   {"kind":"expire_tokens"}
+On HTTP/2, what closes the connection resets only the stream of its request.
 
 It shows recorded credentials to whoever asks: keep it on a loopback address, and give it
 no real ones."#;
@@ -58,6 +67,15 @@ pub struct Args {
     /// Where to listen; port 0 takes a free port, which the first line of output tells.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub addr: SocketAddr,
+    /// Speak HTTPS with this certificate (PEM), which those that lead to its authority may follow.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of that certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Offer HTTPS clients HTTP/1.1 only, and not HTTP/2.
+    #[arg(long, requires = "tls_cert")]
+    pub http1: bool,
     /// How long answers take: `20ms`, `10ms..50ms` (uniform), or `p50=200ms,p99=2s` (lognormal).
     #[arg(long, value_name = "TIME", value_parser = parse_latency, default_value = "0s")]
     pub latency: Latency,
@@ -96,13 +114,33 @@ pub struct Args {
     pub max_requests: usize,
 }
 
+/// Why the simulator cannot run.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("--client-secret may be given twice at most")]
+    TooManySecrets,
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 impl Args {
-    fn into_options(self) -> Options {
+    fn into_options(self) -> Result<Options, Error> {
+        if self.client_secrets.len() > MAX_SECRETS {
+            return Err(Error::TooManySecrets);
+        }
+        let versions = if self.http1 { Versions::Http1 } else { Versions::Both };
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Tls::load(certificate, key, versions)?),
+            _ => None,
+        };
         let mut scopes = Options::default().scopes;
         scopes.extend(self.scopes);
-        Options {
+        Ok(Options {
             client_id: self.client_id,
             client_secrets: self.client_secrets,
+            tls,
             scopes,
             access_token: self.access_token,
             token_lifetime: self.token_lifetime,
@@ -113,7 +151,7 @@ impl Args {
             seed: self.seed,
             max_connections: self.max_connections,
             max_requests: self.max_requests,
-        }
+        })
     }
 }
 
@@ -125,19 +163,13 @@ pub async fn run(args: Args) -> Exit {
     }
 }
 
-async fn serve(args: Args) -> io::Result<()> {
+async fn serve(args: Args) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let addr = args.addr;
-    if args.client_secrets.len() > MAX_SECRETS {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "--client-secret may be given twice at most",
-        ));
-    }
-    let simulator = Simulator::bind(addr, args.into_options()).await?;
+    let simulator = Simulator::bind(addr, args.into_options()?).await?;
     // Not `println!`, which panics when nobody reads; and at once, for the script that waits for the line.
     let mut stdout = io::stdout();
-    writeln!(stdout, "simulator listening on http://{}", simulator.local_addr())?;
+    writeln!(stdout, "simulator listening on {}", simulator.url())?;
     stdout.flush()?;
     let shutdown = async {
         signals.next().await;
@@ -193,7 +225,7 @@ mod tests {
 
     #[test]
     fn without_flags_the_options_are_the_default() {
-        let options = Command::try_parse_from(["simulate"]).unwrap().args.into_options();
+        let options = Command::try_parse_from(["simulate"]).unwrap().args.into_options().unwrap();
         let default = Options::default();
         assert_eq!(options.latency, default.latency);
         assert_eq!(options.token_lifetime, default.token_lifetime);
@@ -227,8 +259,16 @@ mod tests {
         let given =
             ["simulate", "--addr", "127.0.0.1:0"].into_iter().chain(["--client-secret", "s"].repeat(3));
         let args = Command::try_parse_from(given).unwrap().args;
-        let error = serve(args).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(matches!(serve(args).await, Err(Error::TooManySecrets)));
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_are_given_together() {
+        let parse = |flags: &[&str]| Command::try_parse_from([&["simulate"], flags].concat());
+        assert!(parse(&["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--http1"]).is_ok());
+        for half in [&["--tls-cert", "cert.pem"][..], &["--tls-key", "key.pem"], &["--http1"]] {
+            assert!(parse(half).is_err(), "{half:?}");
+        }
     }
 
     #[test]

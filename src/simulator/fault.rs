@@ -46,7 +46,8 @@ pub enum When {
     After,
 }
 
-/// A kind of misbehaviour. `before` unless said otherwise.
+/// A kind of misbehaviour. `before` unless said otherwise. On HTTP/2, what closes the connection only resets the stream of
+/// its request, and the other requests go on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {

@@ -6,16 +6,17 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{HeaderMap, Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::endpoint::Endpoint;
 use super::payload::{Closed, Payload};
-use super::{State, connections, control, gateway, ims, misbehave, problem, specs};
+use super::{State, connections, control, gateway, ims, misbehave, problem, specs, tls};
 
 /// Larger bodies are refused with 413.
 const MAX_BODY: usize = 1024 * 1024;
@@ -25,6 +26,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A request, read whole.
 #[derive(Debug)]
 pub(super) struct Call {
+    pub(super) version: Version,
     pub(super) endpoint: Endpoint,
     pub(super) id: Option<String>,
     pub(super) query: Option<String>,
@@ -53,9 +55,22 @@ impl Call {
 pub(super) async fn serve(state: Arc<State>, stream: TcpStream) {
     // Without it every small answer could wait for a delayed ACK; a failure costs only that.
     stream.set_nodelay(true).ok();
+    let http = Builder::new(TokioExecutor::new());
+    let Some(tls) = &state.options.tls else { return talk(&state, http.http1_only(), stream).await };
+    let accepted = state.stopping.run_until_cancelled(tls.accept(stream)).await;
+    let Some(stream) = accepted.flatten() else { return };
+    let http = if tls::is_http2(&stream) { http.http2_only() } else { http.http1_only() };
+    talk(&state, http, stream).await;
+}
+
+async fn talk<I>(state: &Arc<State>, http: Builder<TokioExecutor>, stream: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let stopping = state.stopping.clone();
+    let state = Arc::clone(state);
     let service = service_fn(move |request| answer(Arc::clone(&state), request));
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // How it ends is of no interest: clients leave, and faults close connections.
     tokio::select! {
@@ -82,9 +97,15 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         Some(body) => {
             let id = id.map(str::to_owned);
             let query = parts.uri.query().map(str::to_owned);
-            let headers = parts.headers;
-            let call = Call { endpoint, id, query, headers, body, request_id: request_id.clone() };
-            let call = Arc::new(call);
+            let call = Arc::new(Call {
+                version: parts.version,
+                endpoint,
+                id,
+                query,
+                headers: parts.headers,
+                body,
+                request_id: request_id.clone(),
+            });
             if endpoint == Endpoint::Create {
                 state.requests.record(Arc::clone(&call));
             }

@@ -2,12 +2,17 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 
 /// Filler of [`Payload::Filler`]; large enough that a huge body costs few frames.
 static FILLER: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+
+/// How long the start of a [`CutBody`] has to leave: on HTTP/2 another task sends it.
+const FLUSH: Duration = Duration::from_millis(10);
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -25,7 +30,7 @@ pub(super) enum Payload {
 pub(super) enum CutBody {
     Start(Bytes),
     /// Gives the connection the chance to send what it has: an error at once would discard it.
-    Flush,
+    Flush(Pin<Box<Sleep>>),
     Break,
 }
 
@@ -80,16 +85,19 @@ impl Body for Payload {
     }
 }
 
-fn poll_cut(cut: &mut CutBody, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Closed>>> {
+fn poll_cut(cut: &mut CutBody, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Closed>>> {
     match std::mem::replace(cut, CutBody::Break) {
         CutBody::Start(bytes) => {
-            *cut = CutBody::Flush;
+            *cut = CutBody::Flush(Box::pin(sleep(FLUSH)));
             Poll::Ready(Some(Ok(Frame::data(bytes))))
         }
-        CutBody::Flush => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
+        CutBody::Flush(mut pause) => match pause.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(Closed))),
+            Poll::Pending => {
+                *cut = CutBody::Flush(pause);
+                Poll::Pending
+            }
+        },
         CutBody::Break => Poll::Ready(Some(Err(Closed))),
     }
 }

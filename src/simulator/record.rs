@@ -163,6 +163,7 @@ impl Recorded {
                 .or_insert_with(|| value.clone().into());
         }
         let body = String::from_utf8_lossy(&self.call.body);
-        json!({ "at": self.at.to_string(), "headers": headers, "body": body })
+        let version = format!("{:?}", self.call.version); // `HTTP/2.0`
+        json!({ "at": self.at.to_string(), "version": version, "headers": headers, "body": body })
     }
 }

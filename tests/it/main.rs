@@ -23,6 +23,7 @@ mod crash_loops;
 mod created_once;
 mod dead_letters;
 mod fault_matrix;
+mod flow_tls;
 mod happy_path;
 mod harness;
 mod logs;

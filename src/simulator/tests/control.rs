@@ -48,6 +48,7 @@ async fn the_last_create_requests_are_shown_whole() {
     assert_eq!(shown.len(), 2);
     assert!(shown[0]["body"].as_str().unwrap().contains(r#""accessToken":"s2""#));
     assert_eq!(shown[0]["headers"]["authorization"], "Bearer fixed");
+    assert_eq!(shown[0]["version"], "HTTP/1.1");
     assert_eq!((&shown[1]["body"], &shown[1]["headers"]["x-twice"]), (&json!("not JSON"), &json!("1, 2")));
     let last = sim.control("GET", "requests?limit=1", &Value::Null).await.json();
     assert_eq!(last["requests"], json!([shown[1]]));
