@@ -43,12 +43,15 @@ fn with_logs(log: &config::LogSettings, command: impl FnOnce() -> Exit) -> Exit 
 }
 
 /// Runs a command to its end. What it leaves behind is not waited for: it had its time to finish.
-fn on_runtime(command: impl Future<Output = Exit>) -> Exit {
+///
+/// As a task: what the main thread itself polls is woken through the kernel each time.
+fn on_runtime(command: impl Future<Output = Exit> + Send + 'static) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cli::complain(&error, Exit::Software),
     };
-    let exit = runtime.block_on(command);
+    // A panic is logged where it happens.
+    let exit = runtime.block_on(runtime.spawn(command)).unwrap_or(Exit::Software);
     runtime.shutdown_background();
     exit
 }

@@ -131,8 +131,10 @@ impl<F: FlowApi> Worker<F> {
         }
         let worker = Arc::clone(self);
         let task = async move {
-            let processing = worker.process(delivery, in_hand, &publisher, &waits);
-            let failure = match AssertUnwindSafe(processing).catch_unwind().await {
+            // In one expression: a future with a name of its own would be held twice.
+            let processed =
+                AssertUnwindSafe(worker.process(delivery, in_hand, &publisher, &waits)).catch_unwind().await;
+            let failure = match processed {
                 Ok(Ok(())) => return,
                 Ok(Err(Unsettled(error))) => error,
                 Err(_payload) => {

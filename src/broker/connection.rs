@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
 use lapin::{Connection, ConnectionProperties};
@@ -97,16 +98,16 @@ fn parse_url(text: &str) -> Result<AMQPUri, UrlError> {
     text.parse::<AMQPUri>().map_err(|_| UrlError::Query)
 }
 
-/// Runs one step under the endpoint's deadline.
-pub(super) async fn step<T>(
+/// Runs one step under the endpoint's deadline. No `async fn`, which would hold the future twice: once as its argument.
+pub(super) fn step<T>(
     timeout: Duration,
     name: &'static str,
     future: impl Future<Output = lapin::Result<T>>,
-) -> Result<T, Error> {
-    match tokio::time::timeout(timeout, future).await {
+) -> impl Future<Output = Result<T, Error>> {
+    tokio::time::timeout(timeout, future).map(move |ended| match ended {
         Ok(result) => result.map_err(|error| Error::lapin(name, error)),
         Err(_) => Err(Error::Timeout { step: name, after: timeout }),
-    }
+    })
 }
 
 /// Opens a connection; `role` is part of the name that RabbitMQ's management pages show.

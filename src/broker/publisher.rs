@@ -164,11 +164,11 @@ impl Publisher {
             None => self.open_channel().await.map_err(PublishError::Unconfirmed)?,
         };
         let mandatory = !is_direct;
-        let publishing = async {
-            let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        let publish = || async {
             channel.basic_publish("".into(), key, options, body, properties.0.clone()).await?.await
         };
-        match step(self.timeout, PUBLISH, publishing).await {
+        match step(self.timeout, PUBLISH, publish()).await {
             Ok(Confirmation::Ack(None)) => {
                 self.give_back(channel);
                 Ok(())

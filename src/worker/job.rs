@@ -86,9 +86,7 @@ impl<F: FlowApi> Worker<F> {
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
-        let deciding =
-            AssertUnwindSafe(self.decide(delivery, in_hand, publisher, job_id, stop)).catch_unwind();
-        match deciding.await {
+        match AssertUnwindSafe(self.decide(delivery, in_hand, publisher, job_id, stop)).catch_unwind().await {
             Ok(decision) => decision,
             // The panic hook has logged what and where.
             Err(_payload) => {

@@ -73,7 +73,8 @@ pub(crate) async fn run(args: Args) {
     let ca = args.ca.as_ref().map(|path| std::fs::read_to_string(path).expect("the authority"));
     let mut http = reqwest::Client::builder().no_proxy();
     if let Some(pem) = &ca {
-        http = http.add_root_certificate(reqwest::Certificate::from_pem(pem.as_bytes()).expect("a certificate"));
+        http =
+            http.add_root_certificate(reqwest::Certificate::from_pem(pem.as_bytes()).expect("a certificate"));
     }
     let tls = OwnedTLSConfig { identity: None, cert_chain: ca };
     let connection = connect(&args.amqp_url, tls).await.expect("a connection");

@@ -72,7 +72,8 @@ fn main() -> ExitCode {
         Some(Command::Baseline(args)) => runtime.block_on(baseline::run(args)),
         Some(Command::Quick) => return runtime.block_on(scenario::quick()),
         None => {
-            let options = scenario::Options { rounds: cli.rounds, against: cli.against, concurrency: cli.concurrency };
+            let options =
+                scenario::Options { rounds: cli.rounds, against: cli.against, concurrency: cli.concurrency };
             runtime.block_on(scenario::run_all(&cli.only, &options, &cli.out));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::figures::{Metric, Row, Rounds, Section};
+use crate::figures::{Metric, Rounds, Row, Section};
 use crate::program::Program;
 
 /// Prints the table of a scenario.

@@ -101,7 +101,9 @@ impl Backlog {
     }
 
     fn sum_up(&self, moments: Vec<Moment>) -> Drained {
-        let when = |replies: usize| moments.iter().find(|moment| moment.replies >= replies).expect("it came to that");
+        let when = |replies: usize| {
+            moments.iter().find(|moment| moment.replies >= replies).expect("it came to that")
+        };
         let (begin, end) = (when(self.from), when(self.to));
         let jobs = (end.replies - begin.replies) as f64;
         let per_job = |cpu: Duration| cpu.as_secs_f64() * 1e6 / jobs;
