@@ -1,9 +1,11 @@
 //! Publishes messages so that "sent" means: a queue has it.
 //!
-//! A message counts as sent only when the broker has confirmed it *and* has not returned it. lapin pairs returns
-//! with confirms by order of arrival, so with two mandatory publishes under way on one channel a return can be
-//! taken for the other's (measured: up to 3 % misjudged). Hence a pool of channels, each with one publish in
-//! flight; a channel whose publish did not end well is thrown away.
+//! A message counts as sent only when the broker has confirmed it *and* has not returned it. lapin does not say which
+//! message was returned as soon as several are under way on one channel; a [`Batch`] finds out. Batches are per queue, so
+//! that a queue which does not answer holds up nobody else. A channel whose batch did not end well is thrown away.
+
+mod batch;
+mod lane;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use lapin::{Channel, Confirmation, Connection};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use self::batch::{Fate, Member};
+use self::lane::{Lane, Lanes};
 use super::Error;
 use super::connection::step;
 use super::properties::Properties;
@@ -39,8 +43,17 @@ const REFUSED_PAUSES: [Duration; 3] =
 pub struct Publisher {
     connection: Arc<Connection>,
     idle: Mutex<Vec<Channel>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    lanes: Lanes,
     timeout: Duration,
+}
+
+/// Why a message of a batch was not sent.
+enum Failed {
+    /// For a reason of its own.
+    Alone(PublishError),
+    /// Perhaps only because of another message.
+    Together,
 }
 
 impl std::fmt::Debug for Publisher {
@@ -79,6 +92,19 @@ impl PublishError {
     }
 }
 
+impl Failed {
+    fn into_error(self) -> PublishError {
+        match self {
+            Self::Alone(error) => error,
+            Self::Together => lost(),
+        }
+    }
+}
+
+fn lost() -> PublishError {
+    PublishError::Unconfirmed(Error::Closed { role: "publish" })
+}
+
 impl Publisher {
     /// A pool of at most `channels` channels on `connection`; the first is opened at once.
     pub(super) async fn new(
@@ -89,7 +115,8 @@ impl Publisher {
         let publisher = Self {
             connection,
             idle: Mutex::new(Vec::with_capacity(channels)),
-            permits: Semaphore::new(channels),
+            permits: Arc::new(Semaphore::new(channels)),
+            lanes: Lanes::default(),
             timeout,
         };
         let first = publisher.open_channel().await?;
@@ -150,51 +177,87 @@ impl Publisher {
     ) -> Result<(), PublishError> {
         let key = ShortString::try_new(queue)
             .map_err(|_| PublishError::Refused(Some(Error::TooLong { what: "the queue's name" })))?;
-        let Ok(_permit) = self.permits.acquire().await else {
-            // Nobody closes the semaphore; if somebody did, the pool would be shut.
-            return Err(PublishError::Unconfirmed(Error::Closed { role: "publish" }));
-        };
         let is_direct = queue.starts_with(DIRECT_REPLY);
         if is_direct && !self.requester_is_there(queue).await? {
             return Err(PublishError::Returned { queue: queue.to_owned() });
         }
+        let (lane, member) = self.join(queue).await.map_err(PublishError::Unconfirmed)?;
+        match self.publish_on(&lane, member, key.clone(), !is_direct, properties, body).await {
+            Err(Failed::Together) => {
+                let (lane, member) = self.open_lane().await.map_err(PublishError::Unconfirmed)?;
+                let alone = self.publish_on(&lane, member, key, !is_direct, properties, body).await;
+                alone.map_err(Failed::into_error)
+            }
+            published => published.map_err(Failed::into_error),
+        }
+    }
+
+    async fn publish_on(
+        &self,
+        lane: &Lane,
+        mut member: Member,
+        queue: ShortString,
+        mandatory: bool,
+        properties: &Properties,
+        body: &[u8],
+    ) -> Result<(), Failed> {
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        let publish = || async {
+            let properties = properties.0.clone();
+            lane.channel.basic_publish("".into(), queue.clone(), options, body, properties).await?.await
+        };
+        let (taken, returned) = match step(self.timeout, PUBLISH, publish()).await {
+            Ok(Confirmation::Ack(returned)) => (true, returned),
+            Ok(Confirmation::Nack(returned)) => (false, returned),
+            Ok(Confirmation::NotRequested) => return Err(Failed::Alone(lost())),
+            Err(_) if lane.batch.is_shared() && self.is_connected() => return Err(Failed::Together),
+            // The broker closed the channel over this message: sending it again would end the same way.
+            Err(error @ Error::Refused { .. }) if self.is_connected() => {
+                return Err(Failed::Alone(PublishError::Refused(Some(error))));
+            }
+            Err(error) => return Err(Failed::Alone(PublishError::Unconfirmed(error))),
+        };
+        let returned = returned.map(|message| message.delivery.properties.message_id().clone());
+        if member.confirmed(returned) {
+            self.give_back(lane.channel.clone());
+        }
+        if !taken {
+            return Err(Failed::Alone(PublishError::Refused(None)));
+        }
+        match member.fate(properties.0.message_id()).await {
+            Fate::Routed => Ok(()),
+            Fate::Returned => Err(Failed::Alone(PublishError::Returned { queue: queue.to_string() })),
+            Fate::Unknown => Err(Failed::Together),
+        }
+    }
+
+    /// A part in the batch that is open for this queue, or in a new one.
+    async fn join(&self, queue: &str) -> Result<(Arc<Lane>, Member), Error> {
+        if let Some(joined) = self.lanes.join(queue) {
+            return Ok(joined);
+        }
+        let (lane, member) = self.open_lane().await?;
+        match self.lanes.open(queue, &lane) {
+            None => Ok((lane, member)),
+            // There was none when this one began to wait for a channel.
+            Some(joined) => {
+                self.give_back(lane.channel.clone());
+                Ok(joined)
+            }
+        }
+    }
+
+    /// A batch of its own, as soon as there is a channel for it.
+    async fn open_lane(&self) -> Result<(Arc<Lane>, Member), Error> {
+        // Nobody closes the semaphore; if somebody did, the pool would be shut.
+        let closed = |_| Error::Closed { role: "publish" };
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(closed)?;
         let idle = self.take_idle();
         let channel = match idle {
             Some(channel) => channel,
-            None => self.open_channel().await.map_err(PublishError::Unconfirmed)?,
+            None => self.open_channel().await?,
         };
-        let mandatory = !is_direct;
-        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
-        let publish = || async {
-            channel.basic_publish("".into(), key, options, body, properties.0.clone()).await?.await
-        };
-        match step(self.timeout, PUBLISH, publish()).await {
-            Ok(Confirmation::Ack(None)) => {
-                self.give_back(channel);
-                Ok(())
-            }
-            Ok(Confirmation::Ack(Some(returned))) => {
-                let ours = returned.delivery.properties.message_id() == properties.0.message_id();
-                if !ours {
-                    // Cannot happen with one publish in flight; if it did, nothing on this channel can be trusted.
-                    return Err(PublishError::Unconfirmed(Error::Closed { role: "publish" }));
-                }
-                self.give_back(channel);
-                Err(PublishError::Returned { queue: queue.to_owned() })
-            }
-            Ok(Confirmation::Nack(_)) => {
-                self.give_back(channel);
-                Err(PublishError::Refused(None))
-            }
-            Ok(Confirmation::NotRequested) => {
-                Err(PublishError::Unconfirmed(Error::Closed { role: "publish" }))
-            }
-            // The broker closed the channel over this message: sending it again would end the same way.
-            Err(error @ Error::Refused { .. }) if self.is_connected() => {
-                Err(PublishError::Refused(Some(error)))
-            }
-            Err(error) => Err(PublishError::Unconfirmed(error)),
-        }
+        Ok(Lane::new(channel, permit))
     }
 
     /// Whether a direct reply would be delivered. The requester may leave right after the answer: direct replies are

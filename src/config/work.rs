@@ -16,7 +16,7 @@ pub(super) struct WorkOptions {
     /// Jobs worked on at the same time; also the prefetch limit
     #[arg(long, env = "CONCURRENCY", value_name = "NUMBER", default_value = "256")]
     concurrency: Setting<u16>,
-    /// Channels to publish replies on; each carries one message at a time
+    /// Channels to publish replies on; each carries replies to one queue at a time
     #[arg(long, env = "PUBLISH_CHANNELS", value_name = "NUMBER", default_value = "64")]
     publish_channels: Setting<u16>,
     /// Missing queues: `create` them, or only `verify` and refuse to start

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::support::PATIENCE;
 use crate::support::broker::{Message, Vhost};
 use crate::support::corner::job;
+use crate::support::eventually::eventually;
 use crate::support::scene::Scene;
 
 /// What a requester writes for "to me, directly".
@@ -174,4 +175,58 @@ async fn of_a_thousand_replies_at_once_none_is_misjudged() {
     assert_eq!(scene.count("replies_undeliverable_total{reason=\"returned\"}").await, 500);
     assert_eq!(scene.count("messages_published_total{kind=\"reply\",result=\"unconfirmed\"}").await, 0);
     assert_eq!(scene.sim.report().await["duplicates"]["extra"], 0);
+}
+
+/// Many replies to one queue are under way on one channel, where the AMQP client does not tell which of them came back.
+/// The queue comes into being meanwhile. (One that goes away takes replies along that the broker has confirmed.)
+#[tokio::test]
+async fn of_many_replies_to_a_queue_that_comes_late_each_is_delivered_or_parked() {
+    const JOBS: usize = 300;
+    let scene = Scene::start(&[]).await;
+    for round in 0..5 {
+        let queue = scene.vhost.queue(&format!("late-{round}"));
+        let id = |n: usize| format!("{round}-{n}");
+        let jobs = (0..JOBS).map(|n| {
+            let properties = BasicProperties::default().with_reply_to(queue.as_str().into());
+            (properties, job(&id(n)).to_string().into_bytes())
+        });
+        scene.vhost.publish_all(&scene.jobs_queue(), jobs).await;
+        let undeliverable = scene.undeliverable_queue();
+        eventually("some replies are parked", PATIENCE, async || {
+            scene.vhost.depth(&undeliverable).await > 50
+        })
+        .await;
+        scene.vhost.declare_classic(&queue).await;
+        scene.settled().await;
+        let (delivered, parked) = (scene.vhost.drain(&queue).await, scene.vhost.drain(&undeliverable).await);
+        assert!(!delivered.is_empty(), "the queue came too late");
+        let all = delivered.iter().chain(&parked).map(job_id).collect::<BTreeSet<_>>();
+        assert_eq!(all, (0..JOBS).map(id).collect());
+        assert_eq!(delivered.len() + parked.len(), JOBS, "none is told twice");
+    }
+}
+
+/// The same for a queue that takes only so many, and refuses the others.
+#[tokio::test]
+async fn of_many_replies_to_a_queue_that_is_full_each_is_delivered_or_parked() {
+    const JOBS: usize = 200;
+    const ROOM: u32 = 50;
+    let scene = Scene::start(&[]).await;
+    let queue = scene.vhost.queue("small");
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongUInt(ROOM));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    scene.vhost.declare(&queue, arguments).await;
+    let jobs = (0..JOBS).map(|n| {
+        let properties = BasicProperties::default().with_reply_to(queue.as_str().into());
+        (properties, job(&format!("job-{n}")).to_string().into_bytes())
+    });
+    scene.vhost.publish_all(&scene.jobs_queue(), jobs).await;
+    scene.settled().await;
+    let delivered = scene.vhost.drain(&queue).await;
+    let parked = scene.vhost.drain(&scene.undeliverable_queue()).await;
+    let mut answered = job_ids(&delivered);
+    answered.extend(job_ids(&parked));
+    assert_eq!((answered.len(), delivered.len() + parked.len()), (JOBS, JOBS));
+    assert!(delivered.len() >= ROOM as usize, "{} were delivered", delivered.len());
 }
