@@ -1,6 +1,7 @@
 //! The names in a job that end up in HTTP headers, log lines and message ids: checked once, safe from then on.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -36,7 +37,7 @@ macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $alphabet:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             const ALPHABET: Alphabet = $alphabet;
@@ -44,7 +45,7 @@ macro_rules! checked_name {
             /// Takes a name if it keeps the rules; the error says which one it breaks, without the value.
             pub fn parse(value: &str) -> Result<Self, String> {
                 check(value, &Self::ALPHABET)?;
-                Ok(Self(value.to_owned()))
+                Ok(Self(value.into()))
             }
 
             /// The name as text.
