@@ -13,7 +13,7 @@ use crate::contract::{Defaults, Limits};
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Work")]
 pub(super) struct WorkOptions {
-    /// Jobs worked on at the same time; also the prefetch limit
+    /// Jobs worked on at the same time, each with its own connection to Flow Service; also the prefetch limit
     #[arg(long, env = "CONCURRENCY", value_name = "NUMBER", default_value = "256")]
     concurrency: Setting<u16>,
     /// Channels to publish replies on; each carries replies to one queue at a time

@@ -148,7 +148,7 @@ impl AccessToken {
     }
 }
 
-/// A header value that no `Debug` shows and that HTTP/2 does not put into its compression table.
+/// A header value that no `Debug` shows.
 fn sensitive(value: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(value).ok()?;
     header.set_sensitive(true);

@@ -33,7 +33,7 @@
 //! | name does not resolve, port refused, TLS fails | [`service::a_service_that_cannot_be_reached_creates_nothing`] |
 //! | slow or changing DNS, IPv6 without a route | does not apply: the operating system's resolver and routes, bounded by `FLOW_CONNECT_TIMEOUT`; to a job it is a service that cannot be reached |
 //! | gzip bomb | does not apply: the client asks for no compression and undoes none |
-//! | HTTP/2 GOAWAY | not here: the stand-in speaks HTTP/1.1; to a job it is a call that was not sent, or one without an answer |
+//! | HTTP/2 GOAWAY, streams refused or reset | does not apply: the worker speaks HTTP/1.1 only (`flow_tls`) |
 //! | brown-out, outage, recovery | [`service::a_brown_out_and_an_outage_park_nothing`] |
 //! | **messages**: not UTF-8, deep, 16 MiB, of another version, without an id, with many headers | [`poison::bad_messages_among_good_ones_hurt_only_themselves`]; hundreds more: `poison_messages` |
 //! | properties that the client cannot read | `unreadable` |

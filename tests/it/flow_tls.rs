@@ -1,15 +1,17 @@
-//! Flow Service and IMS behind TLS, with a private authority: over HTTP/2 and over HTTP/1.1.
+//! Flow Service and IMS behind TLS, with a private authority: the worker, which takes HTTP/1.1 whatever is offered, and
+//! the simulator's own HTTP/2.
 
 use std::fs;
-use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Response, Version};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::PATIENCE;
-use crate::support::corner::{Corner, SOON, job};
+use crate::support::corner::{CLIENT_ID, Corner, ORG, SANDBOX, SOON, job, job_named};
 use crate::support::eventually::eventually;
 use crate::support::tls::Certificates;
 use crate::support::worker::WorkerProcess;
@@ -17,7 +19,13 @@ use crate::support::worker::WorkerProcess;
 /// The simulator's first line, up to its address.
 const ANNOUNCEMENT: &str = "simulator listening on ";
 
-/// `connection-worker simulate` with a certificate, and a client that trusts it.
+/// What the simulator takes without having issued it, for calls that are not the worker's.
+const ACCESS_TOKEN: &str = "the-access-token";
+
+/// More calls than an HTTP/2 server of this kind lets share a connection, which is 200.
+const MANY: usize = 300;
+
+/// `connection-worker simulate` with a certificate, and a client that trusts it and prefers HTTP/2.
 struct Secure {
     dir: TempDir,
     url: String,
@@ -32,7 +40,8 @@ impl Secure {
         certificates.write_server_files(dir.path()).unwrap();
         let [certificate, key] = ["server.pem", "server-key.pem"].map(|name| dir.path().join(name));
         let files = ["--tls-cert", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
-        let args = [&["simulate", "--addr", "127.0.0.1:0"], &files[..], flags].concat();
+        let start = ["simulate", "--addr", "127.0.0.1:0", "--access-token", ACCESS_TOKEN];
+        let args = [&start, &files[..], flags].concat();
         let process = WorkerProcess::spawn(&args, &[]);
         let url = eventually("the simulator says where it is", PATIENCE, async || {
             process.stdout().lines().next().map(|line| line.strip_prefix(ANNOUNCEMENT).unwrap().to_owned())
@@ -57,23 +66,41 @@ impl Secure {
         serde_json::from_slice(&answer.error_for_status().unwrap().bytes().await.unwrap()).unwrap()
     }
 
+    /// A create that is not the worker's.
+    async fn create(&self, name: &str) -> reqwest::Result<Response> {
+        let post = self.client.post(format!("{}/connections", self.flow_url())).timeout(PATIENCE);
+        let post = post.bearer_auth(ACCESS_TOKEN).header("x-api-key", CLIENT_ID);
+        let post = post.header("x-gw-ims-org-id", ORG).header("x-sandbox-name", SANDBOX);
+        let post = post.header(CONTENT_TYPE, "application/json");
+        post.body(job_named(name, name)["connection"].to_string()).send().await
+    }
+
     async fn fault(&self, rule: Value) {
         let post = self.client.post(format!("{}/simulator/faults", self.url)).body(rule.to_string());
         post.send().await.unwrap().error_for_status().unwrap();
     }
 
     /// A worker that calls it, and that trusts what is in a file.
-    async fn worker(&self, corner: &Corner, ca_file: &str, ims_url: &str) -> WorkerProcess {
+    async fn worker(
+        &self,
+        corner: &Corner,
+        ca_file: &str,
+        ims_url: &str,
+        env: &[(&str, &str)],
+    ) -> WorkerProcess {
         let flow_url = self.flow_url();
-        let urls = [("FLOW_URL", flow_url.as_str()), ("IMS_URL", ims_url)];
-        corner
-            .worker(&[&SOON[..], &urls, &[("SSL_CERT_FILE", ca_file), ("RETRY_ATTEMPTS", "3")]].concat())
-            .await
+        let told = [
+            ("FLOW_URL", flow_url.as_str()),
+            ("IMS_URL", ims_url),
+            ("SSL_CERT_FILE", ca_file),
+            ("RETRY_ATTEMPTS", "3"),
+        ];
+        corner.worker(&[&SOON[..], &told, env].concat()).await
     }
 }
 
 /// A client that does not speak TLS comes first, and hurts nobody but itself.
-async fn jobs_are_done_over(version: &str, flags: &[&str]) {
+async fn jobs_are_done_over_http_1(offered: Version, flags: &[&str]) {
     let (corner, flow) = (Corner::new().await, Secure::start(flags).await);
     let addr = flow.url.strip_prefix("https://").unwrap();
     let mut stranger = TcpStream::connect(addr).await.unwrap();
@@ -81,8 +108,9 @@ async fn jobs_are_done_over(version: &str, flags: &[&str]) {
     let mut answer = Vec::new();
     stranger.read_to_end(&mut answer).await.unwrap();
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    assert_eq!(flow.client.get(&flow.url).send().await.unwrap().version(), offered);
 
-    let worker = flow.worker(&corner, &flow.ca_file(), &flow.url).await;
+    let worker = flow.worker(&corner, &flow.ca_file(), &flow.url, &[]).await;
     corner.submit_all((0..20).map(|number| job(&format!("job-{number}")))).await;
     for reply in corner.replies(20).await {
         let reply = reply.json();
@@ -93,19 +121,40 @@ async fn jobs_are_done_over(version: &str, flags: &[&str]) {
     let requests = flow.get("requests?limit=100").await;
     let versions: Vec<_> =
         requests["requests"].as_array().unwrap().iter().map(|seen| &seen["version"]).collect();
-    assert_eq!(versions, vec![version; 20]);
+    assert_eq!(versions, ["HTTP/1.1"; 20]);
     corner.settled().await;
     corner.end(worker).await;
 }
 
 #[tokio::test]
-async fn connections_are_created_over_http_2() {
-    jobs_are_done_over("HTTP/2.0", &[]).await;
+async fn connections_are_created_over_http_1_where_http_2_is_offered_too() {
+    jobs_are_done_over_http_1(Version::HTTP_2, &[]).await;
 }
 
 #[tokio::test]
 async fn connections_are_created_over_http_1_where_nothing_else_is_offered() {
-    jobs_are_done_over("HTTP/1.1", &["--http1"]).await;
+    jobs_are_done_over_http_1(Version::HTTP_11, &["--http1"]).await;
+}
+
+/// A call that waited for a place on a shared connection would be in flight to the worker, and unknown to the service.
+#[tokio::test]
+async fn every_job_in_hand_has_its_call_at_a_service_that_offers_http_2() {
+    let (corner, flow) = (Corner::new().await, Secure::start(&[]).await);
+    flow.fault(json!({ "fault": { "kind": "hang" } })).await;
+    // The handshakes all come at once, perhaps on a loaded machine.
+    let env = [("CONCURRENCY", &*MANY.to_string()), ("FLOW_CONNECT_TIMEOUT", "30s")];
+    let worker = flow.worker(&corner, &flow.ca_file(), &flow.url, &env).await;
+    corner.submit_all((0..MANY).map(|number| job(&format!("job-{number}")))).await;
+    worker
+        .wait_count(r#"connection_worker_http_requests_in_flight{upstream="flow"}"#, MANY as u64, PATIENCE)
+        .await;
+    eventually("all calls have arrived", PATIENCE, async || {
+        let report = flow.get("report").await;
+        if report["maxCreatesInFlight"] == json!(MANY) { Ok(()) } else { Err(report) }
+    })
+    .await;
+    assert_eq!(worker.count("connection_worker_ambiguous_outcomes_total").await, 0);
+    corner.end(worker).await;
 }
 
 /// Nothing was sent, so it is tried again and nothing is in doubt.
@@ -115,7 +164,7 @@ async fn a_flow_service_of_an_unknown_authority_gets_no_job() {
     let stranger = flow.dir.path().join("stranger.pem");
     fs::write(&stranger, Certificates::generate().unwrap().ca).unwrap();
     // IMS is trusted, so that it is Flow Service that is not.
-    let worker = flow.worker(&corner, stranger.to_str().unwrap(), &corner.sim.url()).await;
+    let worker = flow.worker(&corner, stranger.to_str().unwrap(), &corner.sim.url(), &[]).await;
     let reply = corner.ask(&job("untold")).await;
     let error = &reply["error"];
     assert_eq!((&error["code"], &error["retryable"]), (&json!("unavailable"), &json!(true)), "{reply}");
@@ -128,40 +177,29 @@ async fn a_flow_service_of_an_unknown_authority_gets_no_job() {
     corner.end(worker).await;
 }
 
-/// What a worker finds broken it looks for; the job that shares the connection notices nothing.
 #[tokio::test]
 async fn on_http_2_a_fault_breaks_off_its_own_request_and_no_other() {
-    let (corner, flow) = (Corner::new().await, Secure::start(&[]).await);
-    let worker = flow.worker(&corner, &flow.ca_file(), &flow.url).await;
-    assert_eq!(corner.ask(&job("first")).await["status"], "created", "and the connection is there");
-    let strike = |id: &str, fault: Value| json!({ "name": format!("connection {id}"), "count": 1, "when": "after", "fault": fault });
+    let flow = Secure::start(&[]).await;
+    let strike =
+        |name: &str, fault: Value| json!({ "name": name, "count": 1, "when": "after", "fault": fault });
     flow.fault(json!([
         strike("closed", json!({ "kind": "close" })),
         strike("cut", json!({ "kind": "truncate" })),
         strike("late", json!({ "kind": "delay", "ms": 1000 })),
     ]))
     .await;
-    corner.submit_all(["late", "closed", "cut"].map(job)).await;
-    for reply in corner.replies(3).await {
-        let reply = reply.json();
-        let struck = reply["jobId"] != "late";
-        assert_eq!(reply["status"], "created", "{reply}");
-        assert_eq!(reply["connection"]["recovered"], struck, "{reply}");
-        assert_eq!(reply["attempts"], if struck { 2 } else { 1 }, "{reply}");
-    }
-    assert_eq!(flow.get("report").await["created"], 4);
-    corner.settled().await;
-    corner.end(worker).await;
-}
-
-#[tokio::test]
-async fn on_http_2_half_of_an_answer_arrives_before_it_is_broken_off() {
-    let flow = Secure::start(&[]).await;
-    flow.fault(json!({ "when": "before", "fault": { "kind": "truncate" } })).await;
-    let post = flow.client.post(format!("{}/connections", flow.flow_url())).timeout(Duration::from_secs(10));
-    let mut answer = post.send().await.unwrap();
-    assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 201));
-    assert_eq!(answer.chunk().await.unwrap().unwrap().as_ref(), b"{");
-    let error = answer.chunk().await.unwrap_err();
-    assert!(!error.is_timeout(), "{error:?}");
+    // They share the connection that the rules came by.
+    let (late, closed, cut) = tokio::join!(flow.create("late"), flow.create("closed"), flow.create("cut"));
+    let late = late.unwrap();
+    assert_eq!((late.version(), late.status().as_u16()), (Version::HTTP_2, 201));
+    late.bytes().await.unwrap();
+    let closed = closed.unwrap_err();
+    assert!(!closed.is_connect() && !closed.is_timeout(), "{closed:?}");
+    let mut cut = cut.unwrap();
+    assert_eq!((cut.version(), cut.status().as_u16()), (Version::HTTP_2, 201));
+    assert!(!cut.chunk().await.unwrap().unwrap().is_empty(), "half of it arrives");
+    let cut = cut.chunk().await.unwrap_err();
+    assert!(!cut.is_timeout(), "{cut:?}");
+    let report = flow.get("report").await;
+    assert_eq!((&report["created"], &report["requests"]["create"]), (&json!(3), &json!(3)), "{report}");
 }
