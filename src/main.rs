@@ -6,6 +6,11 @@ use connection_worker::cli::{self, Cli, Command, Exit};
 use connection_worker::config;
 use connection_worker::telemetry;
 
+/// A job costs some hundred allocations, of all sizes and freed by other threads than those that made them: what the
+/// system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match config::from_command_line::<Cli>() {
         Ok(cli) => cli,
