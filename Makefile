@@ -3,10 +3,10 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test compat chaos lint docs check readme
+.PHONY: help demo examples broker run test compat chaos bench bench-quick bench-publish lint docs check readme
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch the worker do its main job
 	@deploy/dev/demo.sh
@@ -38,6 +38,22 @@ chaos: ## Storm for SECONDS=300 with SEED=1; nothing may be lost or created twic
 			cargo test --locked --test it -- --exact --nocapture \
 			chaos::a_storm_loses_nothing_and_creates_nothing_twice || status=1; \
 	done; exit $$status
+
+# Never against somebody's own broker: its figures would say nothing, and it would suffer.
+BENCH = env -u AMQP_URL cargo bench --locked --bench bench --
+
+bench: ## Measure the worker beside a bare loop: tables, JSON and plots in target/bench
+	@env -u AMQP_URL deploy/dev/broker.sh install
+	$(BENCH)
+
+bench-quick: ## Compare both in less than a minute; fails if the worker has become slow
+	@env -u AMQP_URL deploy/dev/broker.sh install
+	$(BENCH) quick
+
+bench-publish: ## Put the figures and plots of the last `make bench` into the README
+	mkdir -p tests/bench/results
+	cp target/bench/results.json target/bench/*.svg tests/bench/results/
+	$(MAKE) --no-print-directory readme
 
 lint: ## Check format and lints, with and without the simulator
 	cargo fmt --check

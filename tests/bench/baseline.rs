@@ -55,7 +55,8 @@ struct Shared {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Job<'a> {
-    job_id: &'a str,
+    #[serde(rename = "jobId")]
+    id: &'a str,
     ims_org_id: &'a str,
     sandbox_name: &'a str,
     #[serde(borrow)]
@@ -71,7 +72,7 @@ struct Created<'a> {
 /// Works until it is killed.
 pub(crate) async fn run(args: Args) {
     let ca = args.ca.as_ref().map(|path| std::fs::read_to_string(path).expect("the authority"));
-    let mut http = reqwest::Client::builder().no_proxy();
+    let mut http = reqwest::Client::builder().no_proxy().http1_only();
     if let Some(pem) = &ca {
         http =
             http.add_root_certificate(reqwest::Certificate::from_pem(pem.as_bytes()).expect("a certificate"));
@@ -117,12 +118,12 @@ impl Shared {
         let created: Created<'_> = serde_json::from_slice(&answer).expect("a connection");
         let reply = json!({
             "schemaVersion": 1,
-            "jobId": job.job_id,
+            "jobId": job.id,
             "status": "created",
             "connection": {
                 "id": created.id,
                 "etag": created.etag,
-                "name": format!("HubSpot of customer {}", job.job_id),
+                "name": format!("HubSpot of customer {}", job.id),
                 "connectionSpecId": "cc6a4487-9e91-433e-a3a3-9cf6626c1806",
                 "imsOrgId": job.ims_org_id,
                 "sandboxName": job.sandbox_name,
@@ -135,7 +136,7 @@ impl Shared {
             .with_content_type("application/json".into())
             .with_delivery_mode(2)
             .with_message_id("2fce94c1-9ec7-5f34-8b5d-3fd4ba95ffb8".into())
-            .with_correlation_id(job.job_id.into())
+            .with_correlation_id(job.id.into())
             .with_type("connection.created".into());
         let options = BasicPublishOptions::default();
         let queue = self.reply_queue.as_str().into();

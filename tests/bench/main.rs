@@ -11,25 +11,39 @@
     clippy::indexing_slicing,
     reason = "a benchmark that cannot go on has failed"
 )]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts and bytes become figures, and none is as large as 2^52"
+)]
 
 mod baseline;
 mod figures;
 mod job;
+mod machine;
 mod place;
 mod plot;
 mod program;
 mod report;
+mod results;
 mod scenario;
 mod stand;
 mod support;
 mod targets;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::figures::Section;
+use self::results::{FULL_RUN, Machine, Results};
 use self::scenario::Name;
+
+/// Where all figures are written down.
+const RESULTS: &str = "results.json";
 
 /// Measures connection-worker beside a bare loop.
 #[derive(Debug, Parser)]
@@ -52,7 +66,7 @@ struct Cli {
     #[arg(long, value_name = "NUMBER")]
     concurrency: Option<u16>,
     /// Cargo says so to every benchmark.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
@@ -60,6 +74,8 @@ struct Cli {
 enum Command {
     /// A backlog with 200 jobs at a time, in less than a minute; fails if the worker falls below 0.8 of the bare loop.
     Quick,
+    /// Draw the plots anew from results.json.
+    Plot,
     /// The bare loop itself.
     #[command(hide = true)]
     Baseline(baseline::Args),
@@ -68,14 +84,46 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let options =
+        scenario::Options { rounds: cli.rounds, against: cli.against, concurrency: cli.concurrency };
     match cli.command {
         Some(Command::Baseline(args)) => runtime.block_on(baseline::run(args)),
-        Some(Command::Quick) => return runtime.block_on(scenario::quick()),
+        Some(Command::Quick) => return runtime.block_on(scenario::quick(&options)),
+        Some(Command::Plot) => {
+            let json = fs::read_to_string(cli.out.join(RESULTS)).expect("figures");
+            let results: Results = serde_json::from_str(&json).expect("they are of this version");
+            plot::all(&cli.out, &results.scenarios);
+        }
         None => {
-            let options =
-                scenario::Options { rounds: cli.rounds, against: cli.against, concurrency: cli.concurrency };
-            runtime.block_on(scenario::run_all(&cli.only, &options, &cli.out));
+            let (machine, scenarios) = runtime.block_on(scenario::run_all(&cli.only, &options));
+            conclude(&cli.out, machine, scenarios);
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Prints what was reached, and writes all down.
+fn conclude(out: &Path, machine: Machine, scenarios: Vec<Section>) {
+    let targets = targets::all(&scenarios);
+    report::print_targets(&targets);
+    let results = Results { date: now(), command: command(), machine, targets, scenarios };
+    fs::create_dir_all(out).expect("a place for the figures");
+    let json = serde_json::to_string_pretty(&results).expect("figures are JSON");
+    fs::write(out.join(RESULTS), json + "\n").expect("the figures are written");
+    plot::all(out, &results.scenarios);
+    report::say(&format!("\n{RESULTS} and the plots are in {}", out.display()));
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().round(jiff::Unit::Second).expect("a date").to_string()
+}
+
+/// The command that this is, as one would type it.
+fn command() -> String {
+    let args: Vec<_> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if args.is_empty() {
+        FULL_RUN.to_owned()
+    } else {
+        format!("cargo bench --bench bench -- {}", args.join(" "))
+    }
 }

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions};
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
 use lapin::types::FieldTable;
-use lapin::{Channel, Confirmation, Consumer};
+use lapin::{Channel, Confirmation, Consumer, PublisherConfirm};
 
 use crate::job::job;
 use crate::program::Task;
 use crate::stand::{ACCESS_TOKEN, Simulator, Stand};
 use crate::support::broker::Vhost;
+use crate::support::eventually::eventually;
 
 const JOBS: &str = "connections.jobs";
 const REPLIES: &str = "connections.replies";
@@ -19,6 +24,17 @@ const WINDOW: usize = 1000;
 
 /// For the last acknowledgements to arrive.
 const SETTLED: Duration = Duration::from_secs(30);
+
+/// For a program to begin to take jobs.
+const STARTED: Duration = Duration::from_secs(30);
+
+/// For one further reply.
+const REPLIED: Duration = Duration::from_secs(30);
+
+/// A beginning for job ids: a job whose id was seen before would be answered from memory.
+pub(crate) fn unseen() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
 
 /// The type of the job queue and the reply queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +48,14 @@ pub(crate) enum Queues {
 pub(crate) struct Place {
     pub(crate) vhost: Vhost,
     /// In confirm mode.
-    pub(crate) channel: Channel,
+    channel: Channel,
+}
+
+/// The replies, as they come.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    channel: Channel,
+    consumer: Consumer,
 }
 
 impl Place {
@@ -65,8 +88,9 @@ impl Place {
         }
     }
 
-    /// Puts so many jobs into the queue, whose ids begin with `prefix`; returns when the broker has them.
-    pub(crate) async fn fill(&self, prefix: &str, jobs: usize) {
+    /// Puts so many jobs into the queue; returns when the broker has them.
+    pub(crate) async fn fill(&self, jobs: usize) {
+        let prefix = unseen();
         let mut number = 0;
         while number < jobs {
             let mut pending = Vec::with_capacity(WINDOW);
@@ -81,10 +105,15 @@ impl Place {
     }
 
     /// Publishes one job; the confirm is what comes back.
-    pub(crate) async fn publish(&self, id: &str) -> lapin::PublisherConfirm {
+    pub(crate) async fn publish(&self, id: &str) -> PublisherConfirm {
         let (properties, body) = job(id);
         let options = BasicPublishOptions::default();
         self.channel.basic_publish("".into(), JOBS.into(), options, &body, properties).await.unwrap()
+    }
+
+    /// Waits until somebody takes jobs.
+    pub(crate) async fn is_consumed(&self) {
+        eventually("a consumer", STARTED, async || self.vhost.consumers(JOBS).await > 0).await;
     }
 
     /// Replies that lie in the queue.
@@ -104,10 +133,12 @@ impl Place {
     }
 
     /// Takes replies as they come, which need not be acknowledged.
-    pub(crate) async fn consume_replies(&self) -> Consumer {
-        let options = lapin::options::BasicConsumeOptions { no_ack: true, ..Default::default() };
+    pub(crate) async fn consume_replies(&self) -> Replies {
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let channel = self.vhost.channel().await;
-        channel.basic_consume(REPLIES.into(), "".into(), options, FieldTable::default()).await.unwrap()
+        let (queue, arguments) = (REPLIES.into(), FieldTable::default());
+        let consumer = channel.basic_consume(queue, "".into(), options, arguments).await.unwrap();
+        Replies { channel, consumer }
     }
 
     /// Empties both queues.
@@ -115,5 +146,18 @@ impl Place {
         for queue in [JOBS, REPLIES] {
             self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.unwrap();
         }
+    }
+}
+
+impl Replies {
+    /// The next reply.
+    pub(crate) async fn next(&mut self) -> Delivery {
+        let next = tokio::time::timeout(REPLIED, self.consumer.next()).await;
+        next.expect("a further reply in time").expect("the queue is there").unwrap()
+    }
+
+    /// Leaves the rest to others.
+    pub(crate) async fn close(self) {
+        self.channel.close(200, "OK".into()).await.unwrap();
     }
 }

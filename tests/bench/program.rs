@@ -14,6 +14,9 @@ use crate::support::eventually::eventually;
 /// For a program to end by itself.
 const STOP: Duration = Duration::from_secs(60);
 
+/// How many lines of a log are shown when a program fails.
+const LOG_LINES: usize = 20;
+
 /// Which program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Program {
@@ -42,7 +45,10 @@ pub(crate) struct Task {
 
 /// A running program; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Running(Child);
+pub(crate) struct Running {
+    process: Child,
+    log: PathBuf,
+}
 
 /// What a process has used up to now.
 #[derive(Debug, Clone, Copy)]
@@ -56,23 +62,23 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// What a process has used up to now.
-    pub(crate) fn of(process: u32) -> Self {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("the process is there");
+    /// What a process has used up to now; nothing if it has ended.
+    pub(crate) fn of(process: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
         // The name of the program, in brackets, may hold blanks; utime and stime are the 14th and 15th field.
         let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
         let ticks: u64 = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
         let per_second = sysconf(SysconfVar::CLK_TCK).unwrap().expect("a clock");
-        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process is there");
-        let kib = |name: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of status");
-            line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().expect("a number")
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let kib = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().ok()
         };
-        Self {
+        Some(Self {
             cpu: Duration::from_micros(ticks * 1_000_000 / u64::try_from(per_second).unwrap()),
-            rss: kib("VmRSS") * 1024,
-            peak_rss: kib("VmHWM") * 1024,
-        }
+            rss: kib("VmRSS")? * 1024,
+            peak_rss: kib("VmHWM")? * 1024,
+        })
     }
 }
 
@@ -88,14 +94,15 @@ impl Program {
 
     /// Starts it. What it logs goes into a file, as under a service manager.
     pub(crate) fn start(&self, task: &Task, log: &Path) -> Running {
-        let log = File::options().append(true).create(true).open(log).expect("a log file");
+        let file = File::options().append(true).create(true).open(log).expect("a log file");
         let mut command = match self {
             Self::Baseline => baseline(task),
             Self::Other(path) => worker(path, task),
             Self::Worker => worker(Path::new(env!("CARGO_BIN_EXE_connection-worker")), task),
         };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        Running(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Running { process, log: log.to_owned() }
     }
 }
 
@@ -129,27 +136,36 @@ fn worker(path: &Path, task: &Task) -> Command {
 impl Running {
     /// What it has used up to now.
     pub(crate) fn usage(&self) -> Usage {
-        Usage::of(self.0.id())
+        let usage = Usage::of(self.process.id());
+        usage.unwrap_or_else(|| panic!("the program ended; its log ends with\n{}", self.end_of_log()))
     }
 
     /// Lets it end in order.
     pub(crate) async fn stop(mut self) {
-        kill(Pid::from_raw(self.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-        eventually("the program ends", STOP, async || self.0.try_wait().unwrap()).await;
+        kill(Pid::from_raw(self.process.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        eventually("the program ends", STOP, async || self.process.try_wait().unwrap()).await;
     }
 
     /// Fails if it has ended.
     pub(crate) fn assert_running(&mut self) {
-        if let Some(status) = self.0.try_wait().unwrap() {
-            panic!("the program ended with {status}");
+        if let Some(status) = self.process.try_wait().unwrap() {
+            panic!("the program ended with {status}; its log ends with\n{}", self.end_of_log());
         }
+    }
+
+    /// The last that it logged.
+    pub(crate) fn end_of_log(&self) -> String {
+        let log = fs::read(&self.log).expect("a log file");
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         // Errors say that it has ended already.
-        self.0.kill().unwrap_or_default();
-        drop(self.0.wait());
+        self.process.kill().unwrap_or_default();
+        drop(self.process.wait());
     }
 }

@@ -1,60 +1,68 @@
 //! The figures on the terminal.
 
-use std::fmt::Write as _;
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program is for")]
 
-use crate::figures::{Metric, Rounds, Row, Section};
-use crate::program::Program;
+use crate::figures::{Metric, Section};
+use crate::targets::Target;
 
-/// Prints the table of a scenario.
-#[expect(clippy::print_stdout, reason = "this is what the program is for")]
+/// Says what one round has just shown.
+pub(crate) fn progress(section: &Section, case: &str, program: &str) {
+    let row = section.row(case, program).expect("something was measured");
+    let figure = |metric: &Metric| format!("{} {}", metric.title(), row.last(*metric));
+    let figures: Vec<_> = row.figures.keys().map(figure).collect();
+    eprintln!("{}, {case}, {program}: {}", section.name, figures.join(", "));
+}
+
+/// Prints the table of a scenario: the rows of a case together, median (least–greatest).
 pub(crate) fn print(section: &Section) {
-    println!("{}", table(section));
-}
-
-fn table(section: &Section) -> String {
-    let mut metrics: Vec<Metric> = section.rows.iter().flat_map(|row| row.rounds.keys().copied()).collect();
-    metrics.sort();
-    metrics.dedup();
-    let mut text = format!("\n{}: {}\n", section.name, section.title);
-    write!(text, "{:<24} {:<12}", "", "").unwrap();
-    for metric in &metrics {
-        write!(text, " {:>28}", metric.title()).unwrap();
-    }
-    text.push('\n');
+    let metrics = section.metrics();
+    let mut head = vec![String::new(), String::new()];
+    head.extend(metrics.iter().map(|metric| metric.title().to_owned()));
+    let mut lines = vec![head];
+    let mut before = "";
     for row in &section.rows {
-        line(&mut text, &row.case, row.program.as_str(), &metrics, |metric| {
-            row.rounds.get(&metric).map(|rounds| cell(rounds, metric.digits()))
+        let is_new = row.case != before;
+        if is_new && !before.is_empty() {
+            lines.push(Vec::new());
+        }
+        let case = if is_new { row.case.clone() } else { String::new() };
+        let mut line = vec![case, row.program.clone()];
+        line.extend(metrics.iter().map(|metric| row.text(*metric)));
+        lines.push(line);
+        before = &row.case;
+    }
+    println!("\n{}: {}\n{}", section.name, section.title, aligned(&lines, 2));
+}
+
+/// Prints what was to be reached.
+pub(crate) fn print_targets(targets: &[Target]) {
+    let mut lines = vec![["target", "wanted", "reached", ""].map(str::to_owned).to_vec()];
+    for target in targets {
+        let verdict = target.verdict().to_owned();
+        lines.push(vec![target.name.clone(), target.wanted.to_string(), target.reached_text(), verdict]);
+    }
+    println!("\n{}", aligned(&lines, 1));
+}
+
+/// Prints one sentence.
+pub(crate) fn say(sentence: &str) {
+    println!("{sentence}");
+}
+
+/// Lines of cells in columns as wide as they need to be; the first ones begin at the left, the others end at the right.
+fn aligned(lines: &[Vec<String>], left: usize) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
+    let mut widths = vec![0; columns];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |cells: &Vec<String>| {
+        let cells = cells.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
-        let is_last = row.case != section.rows.iter().rfind(|other| other.case == row.case).unwrap().case;
-        drop(is_last);
-    }
-    for row in section.rows.iter().filter(|row| row.program == Program::Worker) {
-        ratios(&mut text, section, row, &metrics);
-    }
-    text
-}
-
-fn ratios(text: &mut String, section: &Section, row: &Row, metrics: &[Metric]) {
-    line(text, &row.case, "ratio", metrics, |metric| {
-        section.ratio(&row.case, metric).map(|rounds| cell(&rounds, 2))
-    });
-}
-
-fn line(
-    text: &mut String,
-    case: &str,
-    program: &str,
-    metrics: &[Metric],
-    cell: impl Fn(Metric) -> Option<String>,
-) {
-    write!(text, "{case:<24} {program:<12}").unwrap();
-    for metric in metrics {
-        write!(text, " {:>28}", cell(*metric).unwrap_or_default()).unwrap();
-    }
-    text.push('\n');
-}
-
-fn cell(rounds: &Rounds, digits: usize) -> String {
-    let (median, min, max) = (rounds.median(), rounds.min(), rounds.max());
-    format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }

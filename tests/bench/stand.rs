@@ -22,10 +22,7 @@ pub(crate) struct Stand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Http {
     Plain,
-    /// HTTP/1.1 over TLS.
     Tls,
-    /// HTTP/2 over TLS.
-    Tls2,
 }
 
 /// A running simulator; killed when dropped.
@@ -57,14 +54,11 @@ impl Stand {
         let mut command = Command::new(env!("CARGO_BIN_EXE_connection-worker"));
         command.args(["simulate", "--addr", "127.0.0.1:0", "--access-token", ACCESS_TOKEN]);
         command.args(["--latency", latency, "--max-requests", "0"]).args(args);
-        if http != Http::Plain {
+        if http == Http::Tls {
             let dir = self.dir.path();
             self.broker.certificates().write_server_files(dir).expect("certificates");
             command.arg("--tls-cert").arg(dir.join("server.pem"));
             command.arg("--tls-key").arg(dir.join("server-key.pem"));
-        }
-        if http == Http::Tls {
-            command.arg("--http1");
         }
         Simulator::start(command)
     }

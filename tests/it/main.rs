@@ -14,6 +14,7 @@
 
 mod ack_order;
 mod api_failures;
+mod bench;
 mod broker_outage;
 mod broker_trouble;
 mod chaos;

@@ -7,11 +7,13 @@ use connection_worker::cli::{Cli, Exit};
 use connection_worker::config;
 use connection_worker::metrics::Metrics;
 
+use crate::bench::figures::{Metric, RATIO};
+use crate::bench::results::{FULL_RUN, Results};
 use crate::support::env;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
-/// Three tests rewrite one file.
+/// Several tests rewrite one file.
 static WRITING: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// Fit for a cell of a table.
@@ -104,6 +106,60 @@ fn example(language: &str, path: &str) -> String {
 fn the_readme_shows_the_examples_that_are_tried() {
     assert_in_readme("python", &example("python", "python/send_job.py"));
     assert_in_readme("node", &example("js", "node/send-job.mjs"));
+}
+
+/// What the last published run showed: the machine, the targets, and the worker beside the bare loop.
+fn bench() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/results/results.json");
+    let results: Results = serde_json::from_str(&fs::read_to_string(path).expect("a published run")).unwrap();
+    let machine = &results.machine;
+    let ran = format!(
+        "`{}` on {}: {}, {} cores, {} GiB, Linux {}, RabbitMQ {}, {}, connection-worker {}.\n",
+        results.command,
+        results.date,
+        machine.cpu,
+        machine.cores,
+        machine.memory_gib,
+        machine.kernel,
+        machine.rabbitmq,
+        machine.rustc,
+        machine.version
+    );
+    let is_whole = results.command == FULL_RUN;
+    let caution = if is_whole {
+        ""
+    } else {
+        "\nThis was no full run: its figures show the form, and decide nothing.\n"
+    };
+    let targets = results.targets.iter().map(|target| {
+        let verdict = target.verdict().to_owned();
+        vec![cell(&target.name), target.wanted.to_string(), target.reached_text(), verdict]
+    });
+    let targets = table(&["target", "wanted", "reached", ""], targets);
+    format!("{ran}{caution}\n{targets}\n{}", throughput(&results))
+}
+
+/// The backlog by concurrency.
+fn throughput(results: &Results) -> String {
+    let metrics = [
+        Metric::JobsPerSecond,
+        Metric::CpuMicrosecondsPerJob,
+        Metric::BrokerCpuMicrosecondsPerJob,
+        Metric::PeakRssMib,
+    ];
+    let head = ["jobs at a time", "program"].into_iter().chain(metrics.map(Metric::title));
+    let section = results.scenarios.iter().find(|section| section.name == "backlog").expect("it was run");
+    let rows = section.rows.iter().map(|row| {
+        let program = if row.program == RATIO { "*ratio*" } else { &row.program };
+        let figures = metrics.iter().map(|metric| row.text(*metric));
+        [row.case.clone(), program.to_owned()].into_iter().chain(figures).collect()
+    });
+    table(&head.collect::<Vec<_>>(), rows)
+}
+
+#[test]
+fn the_readme_shows_the_published_benchmark() {
+    assert_in_readme("bench", &bench());
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A backlog that is worked off, watched from outside: by the depth of the reply queue, and by proc(5).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::figures::{Metric, Section};
 use crate::place::Place;
 use crate::program::{Program, Running, Task, Usage};
 use crate::stand::{Simulator, Stand};
@@ -12,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Without a further reply for so long, it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const MIB: f64 = 1024.0 * 1024.0;
+pub(super) const MIB: f64 = 1024.0 * 1024.0;
 
 /// A backlog.
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +44,10 @@ pub(crate) struct Moment {
 #[derive(Debug)]
 pub(crate) struct Drained {
     pub(crate) jobs_per_second: f64,
-    pub(crate) cpu_microseconds_per_job: f64,
-    pub(crate) broker_cpu_microseconds_per_job: f64,
-    pub(crate) simulator_cpu_microseconds_per_job: f64,
-    pub(crate) peak_rss_mib: f64,
+    cpu_microseconds_per_job: f64,
+    broker_cpu_microseconds_per_job: f64,
+    simulator_cpu_microseconds_per_job: f64,
+    peak_rss_mib: f64,
     pub(crate) moments: Vec<Moment>,
 }
 
@@ -52,6 +55,15 @@ impl Backlog {
     /// The first fifth is there to warm up.
     pub(crate) fn of(jobs: usize) -> Self {
         Self { jobs, from: jobs / 5, to: jobs }
+    }
+
+    /// As many jobs as `slots` at a time finish in about `theory`, if each takes `latency`; at most `most`.
+    ///
+    /// Jobs that begin together end together: it is measured from the end of one such wave to the end of another.
+    pub(crate) fn in_waves(slots: usize, latency: Duration, theory: Duration, most: usize) -> Self {
+        let waves = theory.div_duration_f64(latency).ceil() as usize;
+        let waves = waves.min(most / slots);
+        Self { jobs: waves * slots, from: waves / 5 * slots, to: waves * slots }
     }
 
     /// Fills the queue, and has it worked off by one process for each task.
@@ -64,8 +76,7 @@ impl Backlog {
         tasks: &[Task],
     ) -> Drained {
         place.purge().await;
-        // An id of its own for each job: one that was seen before is answered from memory.
-        place.fill(&uuid::Uuid::new_v4().simple().to_string(), self.jobs).await;
+        place.fill(self.jobs).await;
         let mut running: Vec<_> = tasks.iter().map(|task| program.start(task, &stand.log())).collect();
         let moments = self.watch(stand, place, simulator, &mut running).await;
         place.settled().await;
@@ -95,7 +106,8 @@ impl Backlog {
             if replies >= self.jobs {
                 return moments;
             }
-            assert!(progress.elapsed() < PATIENCE, "no further reply after {replies} of {}", self.jobs);
+            let is_stuck = progress.elapsed() > PATIENCE;
+            assert!(!is_stuck, "no reply after {replies} of {}:\n{}", self.jobs, running[0].end_of_log());
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -109,12 +121,26 @@ impl Backlog {
         let per_job = |cpu: Duration| cpu.as_secs_f64() * 1e6 / jobs;
         Drained {
             jobs_per_second: jobs / end.at.duration_since(begin.at).as_secs_f64(),
-            cpu_microseconds_per_job: per_job(end.cpu - begin.cpu),
-            broker_cpu_microseconds_per_job: per_job(end.broker_cpu - begin.broker_cpu),
-            simulator_cpu_microseconds_per_job: per_job(end.simulator_cpu - begin.simulator_cpu),
+            cpu_microseconds_per_job: per_job(end.cpu.saturating_sub(begin.cpu)),
+            broker_cpu_microseconds_per_job: per_job(end.broker_cpu.saturating_sub(begin.broker_cpu)),
+            simulator_cpu_microseconds_per_job: per_job(
+                end.simulator_cpu.saturating_sub(begin.simulator_cpu),
+            ),
             peak_rss_mib: end.peak_rss,
             moments,
         }
+    }
+}
+
+impl Drained {
+    /// Adds what is of interest in every backlog.
+    pub(crate) fn add_to(&self, section: &mut Section, case: &str, program: &str) {
+        let mut add = |metric, value| section.add(case, program, metric, value);
+        add(Metric::JobsPerSecond, self.jobs_per_second);
+        add(Metric::CpuMicrosecondsPerJob, self.cpu_microseconds_per_job);
+        add(Metric::BrokerCpuMicrosecondsPerJob, self.broker_cpu_microseconds_per_job);
+        add(Metric::SimulatorCpuMicrosecondsPerJob, self.simulator_cpu_microseconds_per_job);
+        add(Metric::PeakRssMib, self.peak_rss_mib);
     }
 }
 
@@ -125,8 +151,8 @@ fn look(running: &[Running], stand: &Stand, simulator: &Simulator, replies: usiz
         at: Instant::now(),
         replies,
         cpu: usages.iter().map(|usage| usage.cpu).sum(),
-        broker_cpu: Usage::of(stand.broker.process()).cpu,
-        simulator_cpu: Usage::of(simulator.process()).cpu,
+        broker_cpu: Usage::of(stand.broker.process()).expect("the broker runs").cpu,
+        simulator_cpu: Usage::of(simulator.process()).expect("the simulator runs").cpu,
         rss: largest(&mut usages.iter().map(|usage| usage.rss)),
         peak_rss: largest(&mut usages.iter().map(|usage| usage.peak_rss)),
     }
