@@ -210,10 +210,10 @@ impl Publisher {
             Ok(Confirmation::Ack(returned)) => (true, returned),
             Ok(Confirmation::Nack(returned)) => (false, returned),
             Ok(Confirmation::NotRequested) => return Err(Failed::Alone(lost())),
-            Err(_) if lane.batch.is_shared() && self.is_connected() => return Err(Failed::Together),
-            // The broker closed the channel over this message: sending it again would end the same way.
+            // The broker closed the channel over a message. If over this one, sending it again would end the same way.
             Err(error @ Error::Refused { .. }) if self.is_connected() => {
-                return Err(Failed::Alone(PublishError::Refused(Some(error))));
+                let alone = Failed::Alone(PublishError::Refused(Some(error)));
+                return Err(if lane.batch.is_shared() { Failed::Together } else { alone });
             }
             Err(error) => return Err(Failed::Alone(PublishError::Unconfirmed(error))),
         };
