@@ -27,7 +27,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, Span, error, error_span, info, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, error, error_span, info, warn};
 
 pub use route::{ReplyRoutes, Route};
 
@@ -37,8 +38,6 @@ use crate::broker;
 use crate::broker::delivery::{Delivery, Settlement};
 use crate::broker::publisher::Publisher;
 use crate::broker::session::Session;
-use crate::contract::ids::JobId;
-use crate::contract::job::id_of;
 use crate::contract::{Defaults, Limits};
 use crate::flow::FlowApi;
 use crate::handler::Handler;
@@ -125,7 +124,10 @@ impl<F: FlowApi> Worker<F> {
         waits: CancellationToken,
         lost: mpsc::Sender<broker::Error>,
     ) -> JoinHandle<()> {
-        let span = span_of(&delivery);
+        // An error's span, so that no filter that shows a line of the job hides whose it is. The job's own id comes when
+        // its body is read, which is not done here: one that kills the worker must get as far as its task.
+        let message_id = delivery.properties.message_id();
+        let span = error_span!("job", job_id = Empty, message_id, redelivered = delivery.redelivered);
         let worker = Arc::clone(self);
         let task = async move {
             // In one expression: a future with a name of its own would be held twice.
@@ -195,19 +197,6 @@ impl<F: FlowApi> Worker<F> {
         }
         SessionEnd::Drained { unfinished }
     }
-}
-
-/// What every log line of a job says. All of it from the start: to add to a span costs more than to read the id twice.
-///
-/// An error's span, so that no filter that shows a line of the job hides whose it is.
-fn span_of(delivery: &Delivery) -> Span {
-    let message_id = delivery.properties.message_id();
-    error_span!(
-        "job",
-        job_id = id_of(&delivery.body, message_id).as_ref().map(JobId::as_str),
-        message_id,
-        redelivered = delivery.redelivered
-    )
 }
 
 /// Takes no more, and gives back what has arrived and not begun.

@@ -1,7 +1,7 @@
 //! Publishes messages so that "sent" means: a queue has it.
 //!
 //! A message counts as sent only when the broker has confirmed it *and* has not returned it. lapin does not say which
-//! message was returned as soon as several are under way on one channel; a [`Batch`] finds out. Batches are per queue, so
+//! message was returned as soon as several are under way on one channel; `batch.rs` finds out. Batches are per queue, so
 //! that a queue which does not answer holds up nobody else. A channel whose batch did not end well is thrown away.
 
 mod batch;
@@ -51,8 +51,8 @@ pub struct Publisher {
 /// Why a message of a batch was not sent.
 enum Failed {
     /// For a reason of its own.
-    Alone(PublishError),
-    /// Perhaps only because of another message.
+    Itself(PublishError),
+    /// Perhaps only because of another message of its batch.
     Together,
 }
 
@@ -95,7 +95,7 @@ impl PublishError {
 impl Failed {
     fn into_error(self) -> PublishError {
         match self {
-            Self::Alone(error) => error,
+            Self::Itself(error) => error,
             Self::Together => lost(),
         }
     }
@@ -209,24 +209,24 @@ impl Publisher {
         let (taken, returned) = match step(self.timeout, PUBLISH, publish()).await {
             Ok(Confirmation::Ack(returned)) => (true, returned),
             Ok(Confirmation::Nack(returned)) => (false, returned),
-            Ok(Confirmation::NotRequested) => return Err(Failed::Alone(lost())),
+            Ok(Confirmation::NotRequested) => return Err(Failed::Itself(lost())),
             // The broker closed the channel over a message. If over this one, sending it again would end the same way.
             Err(error @ Error::Refused { .. }) if self.is_connected() => {
-                let alone = Failed::Alone(PublishError::Refused(Some(error)));
-                return Err(if lane.batch.is_shared() { Failed::Together } else { alone });
+                let itself = Failed::Itself(PublishError::Refused(Some(error)));
+                return Err(if lane.batch.is_shared() { Failed::Together } else { itself });
             }
-            Err(error) => return Err(Failed::Alone(PublishError::Unconfirmed(error))),
+            Err(error) => return Err(Failed::Itself(PublishError::Unconfirmed(error))),
         };
         let returned = returned.map(|message| message.delivery.properties.message_id().clone());
         if member.confirmed(returned) {
             self.give_back(lane.channel.clone());
         }
         if !taken {
-            return Err(Failed::Alone(PublishError::Refused(None)));
+            return Err(Failed::Itself(PublishError::Refused(None)));
         }
         match member.fate(properties.0.message_id()).await {
             Fate::Routed => Ok(()),
-            Fate::Returned => Err(Failed::Alone(PublishError::Returned { queue: queue.to_string() })),
+            Fate::Returned => Err(Failed::Itself(PublishError::Returned { queue: queue.to_string() })),
             Fate::Unknown => Err(Failed::Together),
         }
     }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{Span, warn};
 
 use super::answer::Answering;
 use super::arrival::{Arrival, unix_now};
@@ -112,6 +112,7 @@ impl<F: FlowApi> Worker<F> {
             Ok(job) => job,
             Err(rejected) => return self.reject(rejected, delivery),
         };
+        Span::current().record("job_id", job.id.as_str());
         *job_id = Some(job.id.clone());
         let Some(_slot) = self.slot(stop).await else { return Decision::HandBack };
         // What comes of a job could not be published: it is better not begun.
@@ -188,6 +189,9 @@ impl<F: FlowApi> Worker<F> {
             || properties.correlation_id().is_some()
             || properties.message_id().is_some()
             || properties.reply_to().is_some_and(|queue| self.routes.allows(queue));
+        if let Some(id) = &rejected.job_id {
+            Span::current().record("job_id", id.as_str());
+        }
         if !known {
             return Decision::Park(rejected);
         }

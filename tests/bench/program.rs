@@ -18,7 +18,7 @@ const STOP: Duration = Duration::from_secs(60);
 const LOG_LINES: usize = 20;
 
 /// Which program.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone)]
 pub(crate) enum Program {
     /// The bare loop.
     Baseline,
