@@ -218,7 +218,7 @@ impl Publisher {
             Err(error) => return Err(Failed::Itself(PublishError::Unconfirmed(error))),
         };
         let returned = returned.map(|message| message.delivery.properties.message_id().clone());
-        if member.confirmed(returned) {
+        if member.confirmed(taken, returned) {
             self.give_back(lane.channel.clone());
         }
         if !taken {

@@ -29,6 +29,8 @@ struct State {
     /// The first confirm has come: nobody joins any more, so that there is an end.
     closed: bool,
     broken: bool,
+    /// The broker did not take one of them.
+    refused: bool,
     returned: Vec<Id>,
 }
 
@@ -80,18 +82,22 @@ impl Batch {
 }
 
 impl Member {
-    /// The confirm has come, and with it perhaps a returned message: anybody's. True for the last one of a batch that
-    /// ended well: its channel can be used again.
-    pub(super) fn confirmed(&mut self, returned: Option<Id>) -> bool {
+    /// The broker's word has come, whether it took the message, and with it perhaps a returned one: anybody's. True for
+    /// the last one of a batch that ended well: its channel can be used again.
+    ///
+    /// A channel on which a message was refused cannot: RabbitMQ keeps in it which members a quorum queue had, and if the
+    /// first of them is down when the channel first publishes, refuses every further message there too (seen on 3.10).
+    pub(super) fn confirmed(&mut self, taken: bool, returned: Option<Id>) -> bool {
         self.confirmed = true;
         let mut state = self.batch.state();
         state.closed = true;
         state.under_way -= 1;
+        state.refused |= !taken;
         state.returned.extend(returned);
         if state.under_way == 0 {
             self.batch.ended.cancel();
         }
-        state.under_way == 0 && !state.broken
+        state.under_way == 0 && !state.broken && !state.refused
     }
 
     /// Waits until every message of the batch is confirmed; then it is known what came of the one with this id.
@@ -135,7 +141,7 @@ mod tests {
     fn a_message_alone_knows_its_fate_with_its_confirm() {
         let (batch, mut member) = Batch::open();
         assert_eq!(fate(&member, 1), None);
-        assert!(member.confirmed(None) && !batch.is_shared());
+        assert!(member.confirmed(true, None) && !batch.is_shared());
         assert_eq!(fate(&member, 1), Some(Fate::Routed));
     }
 
@@ -143,10 +149,10 @@ mod tests {
     fn nobody_joins_after_the_first_confirm_so_that_there_is_an_end() {
         let (batch, mut first) = Batch::open();
         let mut second = batch.join().unwrap();
-        assert!(!first.confirmed(None));
+        assert!(!first.confirmed(true, None));
         assert!(batch.join().is_none() && batch.is_shared());
         assert_eq!(fate(&first, 1), None, "the other may have been told of its return");
-        assert!(second.confirmed(Some(id(1))));
+        assert!(second.confirmed(true, Some(id(1))));
         assert_eq!((fate(&first, 1), fate(&second, 2)), (Some(Fate::Returned), Some(Fate::Routed)));
     }
 
@@ -154,11 +160,19 @@ mod tests {
     fn a_message_that_does_not_end_well_leaves_the_others_in_doubt_at_once() {
         let (batch, mut first) = Batch::open();
         let (second, mut third) = (batch.join().unwrap(), batch.join().unwrap());
-        assert!(!first.confirmed(None));
+        assert!(!first.confirmed(true, None));
         drop(second);
         assert_eq!(fate(&first, 1), Some(Fate::Unknown));
-        assert!(!third.confirmed(None) && batch.join().is_none());
+        assert!(!third.confirmed(true, None) && batch.join().is_none());
         assert_eq!(fate(&third, 3), Some(Fate::Unknown));
+    }
+
+    #[test]
+    fn a_refused_message_leaves_the_others_fate_clear_but_not_the_channel() {
+        let (batch, mut first) = Batch::open();
+        let mut second = batch.join().unwrap();
+        assert!(!first.confirmed(false, None) && !second.confirmed(true, None));
+        assert_eq!(fate(&second, 2), Some(Fate::Routed));
     }
 
     proptest! {
@@ -175,7 +189,7 @@ mod tests {
             // The broker returns at once, and confirms when a queue has written the message.
             let mut waiting = (0..messages.len()).filter(|number| messages[*number].0);
             for number in order {
-                members[number].confirmed(waiting.next().map(id));
+                members[number].confirmed(true, waiting.next().map(id));
             }
             for (number, member) in members.iter().enumerate() {
                 let expected = if messages[number].0 { Fate::Returned } else { Fate::Routed };
