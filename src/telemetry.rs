@@ -1,5 +1,7 @@
 //! Logs: one subscriber for the process, and a panic hook that writes to it.
 
+mod json;
+
 use std::error::Error;
 use std::fmt::{Display, Formatter};
 use std::io::IsTerminal;
@@ -33,7 +35,7 @@ pub fn start(format: Option<LogFormat>, filter: &str) -> Result<(), LogError> {
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let layer = match format {
         LogFormat::Text => layer.with_ansi(terminal).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Json => layer.fmt_fields(json::Members).event_format(json::Lines).boxed(),
     };
     Registry::default().with(layer.with_filter(filter)).try_init().map_err(|_| LogError::Twice)?;
     std::panic::set_hook(Box::new(log_panic));
