@@ -3,6 +3,10 @@
 //! Values stay raw so that `auth.params` reaches Flow Service exactly as the sender wrote it: a number with thirty
 //! digits does not become a float on the way.
 
+use std::borrow::Cow;
+use std::fmt::{self, Display, Formatter};
+
+use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -23,19 +27,45 @@ pub(super) fn kind(raw: &RawValue) -> &'static str {
     }
 }
 
+/// Where a value stands, such as `connection.auth.scopes[2]`. Put into words only for a problem.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Path<'a> {
+    /// A place that the contract names; empty for the message as a whole.
+    Known(&'static str),
+    /// The member of an object, and its key.
+    Member(&'a Path<'a>, &'a str),
+    /// The item of an array, and its index.
+    Item(&'a Path<'a>, usize),
+}
+
+impl Display for Path<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(path) => f.write_str(path),
+            Self::Member(Path::Known(""), key) => f.write_str(&shown(key)),
+            Self::Member(object, key) => write!(f, "{object}.{}", shown(key)),
+            Self::Item(array, index) => write!(f, "{array}[{index}]"),
+        }
+    }
+}
+
 /// The members of one object.
 #[derive(Debug)]
 pub(super) struct Object<'a> {
-    path: String,
-    members: Vec<(String, &'a RawValue)>,
+    path: Path<'a>,
+    members: Vec<(Text<'a>, &'a RawValue)>,
 }
+
+/// A string: a part of the message, unless it has escapes.
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 struct MembersVisitor;
 
 impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Vec<(String, &'de RawValue)>;
+    type Value = Vec<(Text<'de>, &'de RawValue)>;
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
@@ -49,28 +79,47 @@ impl<'de> Visitor<'de> for MembersVisitor {
 }
 
 impl<'a> Object<'a> {
+    /// Reads a whole message; if it is no object, or names a key twice, says so and gives `None`.
+    pub(super) fn read_message(text: &'a str, problems: &mut Problems) -> Option<Self> {
+        let path = Path::Known("");
+        if text.trim_ascii_start().starts_with('{') {
+            return Self::read_text(text, path, problems);
+        }
+        match serde_json::from_str(text) {
+            Ok(raw) => Self::read(raw, path, problems),
+            Err(error) => {
+                problems.add("", format!("invalid JSON: {error}"));
+                None
+            }
+        }
+    }
+
     /// Reads the object at `path`; if it is none, or names a key twice, says so and gives `None`.
-    pub(super) fn read(raw: &'a RawValue, path: &str, problems: &mut Problems) -> Option<Self> {
+    pub(super) fn read(raw: &'a RawValue, path: Path<'a>, problems: &mut Problems) -> Option<Self> {
         if kind(raw) != "an object" {
-            problems.add(path, format!("{}, expected an object", kind(raw)));
+            problems.add(path.to_string(), format!("{}, expected an object", kind(raw)));
             return None;
         }
-        let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-        match deserializer.deserialize_map(MembersVisitor) {
+        Self::read_text(raw.get(), path, problems)
+    }
+
+    fn read_text(text: &'a str, path: Path<'a>, problems: &mut Problems) -> Option<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let members = deserializer.deserialize_map(MembersVisitor);
+        match members.and_then(|members| deserializer.end().map(|()| members)) {
             Ok(members) => {
-                let object = Self { path: path.to_owned(), members };
+                let object = Self { path, members };
                 object.has_no_key_twice(problems).then_some(object)
             }
             Err(error) => {
-                // Only a key that is no valid text is left to be found here: the syntax was checked before.
-                problems.add(path, format!("invalid JSON: {error}"));
+                problems.add(path.to_string(), format!("invalid JSON: {error}"));
                 None
             }
         }
     }
 
     fn has_no_key_twice(&self, problems: &mut Problems) -> bool {
-        let mut keys: Vec<&str> = self.members.iter().map(|(key, _)| key.as_str()).collect();
+        let mut keys: Vec<&str> = self.members.iter().map(|(key, _)| key.0.as_ref()).collect();
         keys.sort_unstable();
         let mut unique = true;
         let mut reported = None;
@@ -84,15 +133,22 @@ impl<'a> Object<'a> {
         unique
     }
 
-    /// The full path of a member.
+    /// The full path of a member, for a problem.
     pub(super) fn path_of(&self, key: &str) -> String {
-        let key = shown(key);
-        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+        Path::Member(&self.path, key).to_string()
     }
 
     /// The members that are not among `known`.
-    pub(super) fn others(&self, known: &[&str]) -> impl Iterator<Item = &(String, &'a RawValue)> {
-        self.members.iter().filter(move |(key, _)| !known.contains(&key.as_str()))
+    pub(super) fn others(&self, known: &[&str]) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        let members = self.members.iter().map(|(key, value)| (key.0.as_ref(), *value));
+        members.filter(move |(key, _)| !known.contains(key))
+    }
+
+    /// Checks the members that are not among `known`, all the way down; `depth` is how deep they stand in the message.
+    pub(super) fn check_others(&self, known: &[&str], depth: usize, problems: &mut Problems) {
+        for (key, value) in self.others(known) {
+            check_free(value, Path::Member(&self.path, key), depth, problems);
+        }
     }
 
     /// Refuses every member that is not among `known`, and guesses what was meant.
@@ -108,14 +164,14 @@ impl<'a> Object<'a> {
 
     /// A member, if it is there and not null.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
-        let (_, raw) = self.members.iter().find(|(name, _)| name == key)?;
+        let (_, raw) = self.members.iter().find(|(name, _)| name.0 == key)?;
         (kind(raw) != "null").then_some(*raw)
     }
 
     /// Refuses a member that is null. For one that decides where a connection goes: a sender that means nothing by it
     /// leaves it out, and null is what a template writes that has lost its value.
     pub(super) fn refuse_null(&self, key: &str, problems: &mut Problems) {
-        if self.members.iter().any(|(name, raw)| name == key && kind(raw) == "null") {
+        if self.members.iter().any(|(name, raw)| name.0 == key && kind(raw) == "null") {
             problems
                 .add(self.path_of(key), "null, expected a name, or no such field for the worker's default");
         }
@@ -131,7 +187,7 @@ impl<'a> Object<'a> {
     }
 
     /// A member that is a string, if it is there.
-    pub(super) fn string(&self, key: &str, problems: &mut Problems) -> Option<String> {
+    pub(super) fn string(&self, key: &str, problems: &mut Problems) -> Option<Cow<'a, str>> {
         let raw = self.get(key)?;
         let text = text(raw);
         if let Err(what) = &text {
@@ -148,7 +204,7 @@ impl<'a> Object<'a> {
             problems.add(self.path_of(key), "empty, expected some text");
             return None;
         }
-        Some(text)
+        Some(text.into_owned())
     }
 
     /// A member that is a string and passes `parse`, if it is there.
@@ -163,11 +219,12 @@ impl<'a> Object<'a> {
     }
 }
 
-fn text(raw: &RawValue) -> Result<String, String> {
+fn text(raw: &RawValue) -> Result<Cow<'_, str>, String> {
     if kind(raw) != "a string" {
         return Err(format!("{}, expected a string", kind(raw)));
     }
-    serde_json::from_str(raw.get()).map_err(|_| "a string with an invalid escape, expected text".to_owned())
+    let text: Result<Text<'_>, _> = serde_json::from_str(raw.get());
+    text.map(|text| text.0).map_err(|_| "a string with an invalid escape, expected text".to_owned())
 }
 
 /// The known name that an unknown one was probably meant to be: at most two slips away, upper or lower case aside.
@@ -182,35 +239,34 @@ fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
 }
 
 /// Checks a free value all the way down: no key twice, no broken text, no deeper than [`MAX_DEPTH`].
-pub(super) fn check_free(raw: &RawValue, path: &str, depth: usize, problems: &mut Problems) {
+fn check_free(raw: &RawValue, path: Path<'_>, depth: usize, problems: &mut Problems) {
     if depth > MAX_DEPTH {
-        problems.add(path, format!("nested too deep, expected at most {MAX_DEPTH} levels"));
+        problems.add(path.to_string(), format!("nested too deep, expected at most {MAX_DEPTH} levels"));
         return;
     }
     match kind(raw) {
         "an object" => {
             let Some(object) = Object::read(raw, path, problems) else { return };
-            for (key, value) in &object.members {
-                check_free(value, &object.path_of(key), depth + 1, problems);
-            }
+            object.check_others(&[], depth + 1, problems);
         }
         "an array" => check_array(raw, path, depth, problems),
-        "a string" => {
+        // Without a backslash there is no escape that could be wrong.
+        "a string" if raw.get().contains('\\') => {
             if let Err(what) = text(raw) {
-                problems.add(path, what);
+                problems.add(path.to_string(), what);
             }
         }
         _ => {}
     }
 }
 
-fn check_array(raw: &RawValue, path: &str, depth: usize, problems: &mut Problems) {
+fn check_array(raw: &RawValue, path: Path<'_>, depth: usize, problems: &mut Problems) {
     match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
         Ok(items) => {
             for (index, item) in items.iter().enumerate() {
-                check_free(item, &format!("{path}[{index}]"), depth + 1, problems);
+                check_free(item, Path::Item(&path, index), depth + 1, problems);
             }
         }
-        Err(error) => problems.add(path, format!("invalid JSON: {error}")),
+        Err(error) => problems.add(path.to_string(), format!("invalid JSON: {error}")),
     }
 }

@@ -1,5 +1,8 @@
 //! From bytes to a job, or to every reason why they are none.
 
+use std::borrow::Cow;
+use std::str::Utf8Error;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -9,7 +12,7 @@ use super::job::{
     AuthDocument, ConnectionDocument, ConnectionSpec, Job, JobDocument, RequestAuth, RequestBody,
 };
 use super::marker::marked;
-use super::object::{Object, check_free, kind};
+use super::object::{Object, Path, kind};
 use super::problem::Problems;
 use super::reply::SCHEMA_VERSION;
 use crate::sources;
@@ -65,8 +68,8 @@ pub struct Rejected {
 pub fn parse(body: &[u8], envelope: &Envelope, defaults: &Defaults, limits: Limits) -> Result<Job, Rejected> {
     let mut problems = Problems::default();
     let mut job_id = envelope.message_id.as_deref().and_then(|id| JobId::parse(id).ok());
-    if let Some(raw) = json_text(body, limits, &mut problems)
-        && let Some(object) = Object::read(raw, "", &mut problems)
+    if let Some(text) = text(body, limits, &mut problems)
+        && let Some(object) = Object::read_message(text, &mut problems)
     {
         let document = read_document(&object, &mut problems);
         if let Some(id) = &document.job_id {
@@ -82,8 +85,8 @@ pub fn parse(body: &[u8], envelope: &Envelope, defaults: &Defaults, limits: Limi
     Err(Rejected { job_id, problems })
 }
 
-/// The whole message as one JSON value, or a problem that says where it is none.
-fn json_text<'a>(body: &'a [u8], limits: Limits, problems: &mut Problems) -> Option<&'a RawValue> {
+/// The whole message as text, or a problem that says why it is none.
+fn text<'a>(body: &'a [u8], limits: Limits, problems: &mut Problems) -> Option<&'a str> {
     if body.len() > limits.max_bytes {
         let what = format!("{} bytes, expected at most {}", body.len(), limits.max_bytes);
         problems.add("", what);
@@ -93,16 +96,9 @@ fn json_text<'a>(body: &'a [u8], limits: Limits, problems: &mut Problems) -> Opt
         problems.add("", "an empty message, expected a JSON object");
         return None;
     }
-    let text = match std::str::from_utf8(body) {
-        Ok(text) => text,
-        Err(error) => {
-            problems.add("", format!("invalid UTF-8 after byte {}, expected JSON", error.valid_up_to()));
-            return None;
-        }
-    };
-    serde_json::from_str::<&RawValue>(text)
-        .map_err(|error| problems.add("", format!("invalid JSON: {error}")))
-        .ok()
+    let invalid =
+        |error: Utf8Error| format!("invalid UTF-8 after byte {}, expected JSON", error.valid_up_to());
+    std::str::from_utf8(body).map_err(|error| problems.add("", invalid(error))).ok()
 }
 
 /// Reads what is there; what is missing or wrong is noted and left out.
@@ -115,7 +111,7 @@ fn read_document(object: &Object<'_>, problems: &mut Problems) -> JobDocument {
         job_id: object.parsed("jobId", problems, JobId::parse),
         ims_org_id: object.parsed("imsOrgId", problems, ImsOrgId::parse),
         sandbox_name: object.parsed("sandboxName", problems, SandboxName::parse),
-        source: object.string("source", problems),
+        source: object.string("source", problems).map(Cow::into_owned),
         connection: object.required("connection", problems).and_then(|raw| read_connection(raw, problems)),
         expires_at: object.parsed("expiresAt", problems, |text| {
             instant(text).ok_or_else(|| {
@@ -149,17 +145,17 @@ fn read_schema_version(object: &Object<'_>, problems: &mut Problems) -> Option<u
 }
 
 fn read_connection(raw: &RawValue, problems: &mut Problems) -> Option<ConnectionDocument> {
-    let object = Object::read(raw, "connection", problems)?;
+    let object = Object::read(raw, Path::Known("connection"), problems)?;
     object.refuse_others(CONNECTION_FIELDS, problems);
     let name = object.required_string("name", problems);
-    let description = object.string("description", problems);
+    let description = object.string("description", problems).map(Cow::into_owned);
     let auth = object.required("auth", problems).and_then(|raw| read_auth(raw, problems));
     let connection_spec = object.get("connectionSpec").and_then(|raw| read_spec(raw, problems));
     Some(ConnectionDocument { name: name?, description, auth: auth?, connection_spec })
 }
 
 fn read_auth(raw: &RawValue, problems: &mut Problems) -> Option<AuthDocument> {
-    let object = Object::read(raw, "connection.auth", problems)?;
+    let object = Object::read(raw, Path::Known("connection.auth"), problems)?;
     let spec_name = match object.get("specName") {
         Some(_) => object.required_string("specName", problems),
         None => None,
@@ -171,15 +167,13 @@ fn read_auth(raw: &RawValue, problems: &mut Problems) -> Option<AuthDocument> {
         }
         is_object
     });
-    for (key, value) in object.others(&["specName"]) {
-        check_free(value, &object.path_of(key), AUTH_DEPTH, problems);
-    }
-    let others = object.others(AUTH_FIELDS).map(|(key, value)| (key.clone(), (*value).to_owned())).collect();
+    object.check_others(&["specName"], AUTH_DEPTH, problems);
+    let others = object.others(AUTH_FIELDS).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     Some(AuthDocument { spec_name, params: params?.to_owned(), others })
 }
 
 fn read_spec(raw: &RawValue, problems: &mut Problems) -> Option<ConnectionSpec> {
-    let object = Object::read(raw, "connection.connectionSpec", problems)?;
+    let object = Object::read(raw, Path::Known("connection.connectionSpec"), problems)?;
     object.refuse_others(SPEC_FIELDS, problems);
     let id = object.required_string("id", problems);
     let version = match object.get("version") {
