@@ -16,7 +16,7 @@ use lapin::{Channel, Confirmation, Connection};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use self::batch::{Fate, Member};
+use self::batch::{After, Fate, Member};
 use self::lane::{Lane, Lanes};
 use super::Error;
 use super::connection::step;
@@ -218,8 +218,11 @@ impl Publisher {
             Err(error) => return Err(Failed::Itself(PublishError::Unconfirmed(error))),
         };
         let returned = returned.map(|message| message.delivery.properties.message_id().clone());
-        if member.confirmed(taken, returned) {
-            self.give_back(lane.channel.clone());
+        match member.confirmed(taken, returned) {
+            After::Nothing => {}
+            After::Reuse => self.give_back(lane.channel.clone()),
+            // Dropped, it would be closing for a while, and a connection with such a channel cannot be closed.
+            After::Close => drop(step(self.timeout, PUBLISH, lane.channel.close(200, "OK".into())).await),
         }
         if !taken {
             return Err(Failed::Itself(PublishError::Refused(None)));

@@ -52,6 +52,17 @@ pub(super) enum Fate {
     Unknown,
 }
 
+/// What becomes of the channel of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// Other messages are under way on it, or it broke.
+    Nothing,
+    /// It can carry another batch.
+    Reuse,
+    /// It is to be closed.
+    Close,
+}
+
 impl Batch {
     /// A new batch, and the part of its first message.
     pub(super) fn open() -> (Arc<Self>, Member) {
@@ -82,12 +93,12 @@ impl Batch {
 }
 
 impl Member {
-    /// The broker's word has come, whether it took the message, and with it perhaps a returned one: anybody's. True for
-    /// the last one of a batch that ended well: its channel can be used again.
+    /// The broker's word has come, whether it took the message, and with it perhaps a returned one: anybody's. The last one
+    /// of a batch learns what becomes of its channel.
     ///
-    /// A channel on which a message was refused cannot: RabbitMQ keeps in it which members a quorum queue had, and if the
+    /// One on which a message was refused is not used again: RabbitMQ keeps in it which members a quorum queue had, and if the
     /// first of them is down when the channel first publishes, refuses every further message there too (seen on 3.10).
-    pub(super) fn confirmed(&mut self, taken: bool, returned: Option<Id>) -> bool {
+    pub(super) fn confirmed(&mut self, taken: bool, returned: Option<Id>) -> After {
         self.confirmed = true;
         let mut state = self.batch.state();
         state.closed = true;
@@ -97,7 +108,11 @@ impl Member {
         if state.under_way == 0 {
             self.batch.ended.cancel();
         }
-        state.under_way == 0 && !state.broken && !state.refused
+        match (state.under_way, state.broken, state.refused) {
+            (0, false, false) => After::Reuse,
+            (0, false, true) => After::Close,
+            _ => After::Nothing,
+        }
     }
 
     /// Waits until every message of the batch is confirmed; then it is known what came of the one with this id.
@@ -141,7 +156,7 @@ mod tests {
     fn a_message_alone_knows_its_fate_with_its_confirm() {
         let (batch, mut member) = Batch::open();
         assert_eq!(fate(&member, 1), None);
-        assert!(member.confirmed(true, None) && !batch.is_shared());
+        assert_eq!((member.confirmed(true, None), batch.is_shared()), (After::Reuse, false));
         assert_eq!(fate(&member, 1), Some(Fate::Routed));
     }
 
@@ -149,10 +164,10 @@ mod tests {
     fn nobody_joins_after_the_first_confirm_so_that_there_is_an_end() {
         let (batch, mut first) = Batch::open();
         let mut second = batch.join().unwrap();
-        assert!(!first.confirmed(true, None));
+        assert_eq!(first.confirmed(true, None), After::Nothing);
         assert!(batch.join().is_none() && batch.is_shared());
         assert_eq!(fate(&first, 1), None, "the other may have been told of its return");
-        assert!(second.confirmed(true, Some(id(1))));
+        assert_eq!(second.confirmed(true, Some(id(1))), After::Reuse);
         assert_eq!((fate(&first, 1), fate(&second, 2)), (Some(Fate::Returned), Some(Fate::Routed)));
     }
 
@@ -160,10 +175,10 @@ mod tests {
     fn a_message_that_does_not_end_well_leaves_the_others_in_doubt_at_once() {
         let (batch, mut first) = Batch::open();
         let (second, mut third) = (batch.join().unwrap(), batch.join().unwrap());
-        assert!(!first.confirmed(true, None));
+        assert_eq!(first.confirmed(true, None), After::Nothing);
         drop(second);
         assert_eq!(fate(&first, 1), Some(Fate::Unknown));
-        assert!(!third.confirmed(true, None) && batch.join().is_none());
+        assert_eq!((third.confirmed(true, None), batch.join().is_none()), (After::Nothing, true));
         assert_eq!(fate(&third, 3), Some(Fate::Unknown));
     }
 
@@ -171,7 +186,8 @@ mod tests {
     fn a_refused_message_leaves_the_others_fate_clear_but_not_the_channel() {
         let (batch, mut first) = Batch::open();
         let mut second = batch.join().unwrap();
-        assert!(!first.confirmed(false, None) && !second.confirmed(true, None));
+        assert_eq!(first.confirmed(false, None), After::Nothing);
+        assert_eq!(second.confirmed(true, None), After::Close);
         assert_eq!(fate(&second, 2), Some(Fate::Routed));
     }
 
