@@ -97,7 +97,7 @@ impl<'a> Object<'a> {
     /// Reads the object at `path`; if it is none, or names a key twice, says so and gives `None`.
     pub(super) fn read(raw: &'a RawValue, path: Path<'a>, problems: &mut Problems) -> Option<Self> {
         if kind(raw) != "an object" {
-            problems.add(path.to_string(), format!("{}, expected an object", kind(raw)));
+            problems.add(path, format!("{}, expected an object", kind(raw)));
             return None;
         }
         Self::read_text(raw.get(), path, problems)
@@ -112,7 +112,7 @@ impl<'a> Object<'a> {
                 object.has_no_key_twice(problems).then_some(object)
             }
             Err(error) => {
-                problems.add(path.to_string(), format!("invalid JSON: {error}"));
+                problems.add(path, format!("invalid JSON: {error}"));
                 None
             }
         }
@@ -134,8 +134,8 @@ impl<'a> Object<'a> {
     }
 
     /// The full path of a member, for a problem.
-    pub(super) fn path_of(&self, key: &str) -> String {
-        Path::Member(&self.path, key).to_string()
+    pub(super) fn path_of<'p>(&'p self, key: &'p str) -> Path<'p> {
+        Path::Member(&self.path, key)
     }
 
     /// The members that are not among `known`.
@@ -241,7 +241,7 @@ fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
 /// Checks a free value all the way down: no key twice, no broken text, no deeper than [`MAX_DEPTH`].
 fn check_free(raw: &RawValue, path: Path<'_>, depth: usize, problems: &mut Problems) {
     if depth > MAX_DEPTH {
-        problems.add(path.to_string(), format!("nested too deep, expected at most {MAX_DEPTH} levels"));
+        problems.add(path, format!("nested too deep, expected at most {MAX_DEPTH} levels"));
         return;
     }
     match kind(raw) {
@@ -253,7 +253,7 @@ fn check_free(raw: &RawValue, path: Path<'_>, depth: usize, problems: &mut Probl
         // Without a backslash there is no escape that could be wrong.
         "a string" if raw.get().contains('\\') => {
             if let Err(what) = text(raw) {
-                problems.add(path.to_string(), what);
+                problems.add(path, what);
             }
         }
         _ => {}
@@ -267,6 +267,6 @@ fn check_array(raw: &RawValue, path: Path<'_>, depth: usize, problems: &mut Prob
                 check_free(item, Path::Item(&path, index), depth + 1, problems);
             }
         }
-        Err(error) => problems.add(path.to_string(), format!("invalid JSON: {error}")),
+        Err(error) => problems.add(path, format!("invalid JSON: {error}")),
     }
 }

@@ -35,10 +35,10 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Notes a fault.
-    pub fn add(&mut self, path: impl Into<String>, what: impl Into<String>) {
+    /// Notes a fault. Its path is put into words only if it is shown.
+    pub fn add(&mut self, path: impl fmt::Display, what: impl Into<String>) {
         if self.shown.len() < SHOWN {
-            self.shown.push(Problem { path: shortened(path.into()), what: what.into() });
+            self.shown.push(Problem { path: shortened(path.to_string()), what: what.into() });
         } else {
             self.more += 1;
         }
