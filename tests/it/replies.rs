@@ -181,8 +181,9 @@ async fn of_a_thousand_replies_at_once_none_is_misjudged() {
 /// The queue comes into being meanwhile. (One that goes away takes replies along that the broker has confirmed.)
 #[tokio::test]
 async fn of_many_replies_to_a_queue_that_comes_late_each_is_delivered_or_parked() {
-    const JOBS: usize = 300;
+    const JOBS: usize = 1500;
     let scene = Scene::start(&[]).await;
+    let mut in_time = 0;
     for round in 0..5 {
         let queue = scene.vhost.queue(&format!("late-{round}"));
         let id = |n: usize| format!("{round}-{n}");
@@ -199,11 +200,12 @@ async fn of_many_replies_to_a_queue_that_comes_late_each_is_delivered_or_parked(
         scene.vhost.declare_classic(&queue).await;
         scene.settled().await;
         let (delivered, parked) = (scene.vhost.drain(&queue).await, scene.vhost.drain(&undeliverable).await);
-        assert!(!delivered.is_empty(), "the queue came too late");
+        in_time += delivered.len();
         let all = delivered.iter().chain(&parked).map(job_id).collect::<BTreeSet<_>>();
         assert_eq!(all, (0..JOBS).map(id).collect());
         assert_eq!(delivered.len() + parked.len(), JOBS, "none is told twice");
     }
+    assert_ne!(in_time, 0, "the queue came too late each time");
 }
 
 /// The same for a queue that takes only so many, and refuses the others.
