@@ -148,7 +148,14 @@ impl Properties {
         if let Some(queue) = &new.reply_to {
             properties = properties.with_reply_to(short("the reply queue", queue)?);
         }
-        Ok(Self(properties).with_headers(new.headers))
+        if !new.headers.is_empty() {
+            let mut table = FieldTable::default();
+            for (name, value) in new.headers {
+                table.insert(name.into(), AMQPValue::LongString(value.into()));
+            }
+            properties = properties.with_headers(table);
+        }
+        Ok(Self(properties))
     }
 
     /// The same with further text headers, persistent, and without what the broker noted on its way here or would act

@@ -181,7 +181,11 @@ fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broke
     let correlation_id = job.correlation_id().or(job.message_id()).or(reply.job_id.as_deref());
     // Every answer to the same job has the same id; two messages that are no jobs are never the same one.
     let id = reply.job_id.as_deref().map_or_else(Uuid::new_v4, reply_id);
-    let properties = Properties::json(NewProperties {
+    let traces = TRACE_HEADERS.into_iter().filter_map(|name| {
+        let trace = job.header(name).filter(|trace| trace.len() <= HEADER_LENGTH)?;
+        Some((name, trace.to_owned()))
+    });
+    Properties::json(NewProperties {
         message_id: id.to_string(),
         correlation_id: correlation_id.map(str::to_owned),
         kind: match reply.outcome {
@@ -190,13 +194,8 @@ fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broke
         },
         timestamp: u64::try_from(reply.completed_at.as_second()).unwrap_or_default(),
         reply_to: None,
-        headers: Vec::new(),
-    })?;
-    let traces = TRACE_HEADERS.into_iter().filter_map(|name| {
-        let trace = job.header(name).filter(|trace| trace.len() <= HEADER_LENGTH)?;
-        Some((name, trace.to_owned()))
-    });
-    Ok(properties.with_headers(traces))
+        headers: traces.collect(),
+    })
 }
 
 /// The time now, as it stands in messages.
