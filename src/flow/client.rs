@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::RequestBuilder;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -74,8 +75,8 @@ impl FlowClient {
     }
 
     async fn post(&self, request: &CreateRequest, token: &AccessToken) -> Result<Created, Refused> {
-        let headers = self.headers(&request.ims_org_id, &request.sandbox_name, token)?;
-        let post = self.http.post(self.connections.clone()).headers(headers).header(CONTENT_TYPE, JSON);
+        let post = self.http.post(self.connections.clone()).header(CONTENT_TYPE, JSON);
+        let post = self.with_headers(post, &request.ims_org_id, &request.sandbox_name, token)?;
         let answer = self.call(post.body(request.body.clone()), MAX_ANSWER, &request.body, token).await?;
         if let End::Whole = answer.end
             && let Some(created) = created(&answer.body)
@@ -111,12 +112,13 @@ impl FlowClient {
     }
 
     /// The headers of Adobe's tutorials, and no other: `x-sandbox-id` beside them is refused (code 2110-400).
-    fn headers(
+    fn with_headers(
         &self,
+        request: RequestBuilder,
         ims_org_id: &str,
         sandbox_name: &str,
         token: &AccessToken,
-    ) -> Result<HeaderMap, Refused> {
+    ) -> Result<RequestBuilder, Refused> {
         let given = |name: &HeaderName, value: &str| {
             HeaderValue::from_str(value).map_err(|_| Refused {
                 failure: Failure::new(
@@ -126,13 +128,12 @@ impl FlowClient {
                 bad_token: false,
             })
         };
-        Ok(HeaderMap::from_iter([
-            (AUTHORIZATION, token.header()),
-            (API_KEY, self.token.api_key_header()),
-            (IMS_ORG_ID, given(&IMS_ORG_ID, ims_org_id)?),
-            (SANDBOX_NAME, given(&SANDBOX_NAME, sandbox_name)?),
-            (ACCEPT, JSON),
-        ]))
+        Ok(request
+            .header(AUTHORIZATION, token.header())
+            .header(API_KEY, self.token.api_key_header())
+            .header(IMS_ORG_ID, given(&IMS_ORG_ID, ims_org_id)?)
+            .header(SANDBOX_NAME, given(&SANDBOX_NAME, sandbox_name)?)
+            .header(ACCEPT, JSON))
     }
 
     fn refused(&self, answer: &Answer, sent: &Bytes, token: &AccessToken) -> Refused {
@@ -234,11 +235,20 @@ fn no_answer(error: &reqwest::Error, redactor: &Redactor) -> Failure {
     Failure::new(kind, format!("Flow Service {what}: {}", explain(error, redactor)))
 }
 
+/// What Flow Service says of a new connection. An etag that is no text takes nothing away from the id.
+#[derive(Deserialize)]
+struct NewConnection {
+    id: String,
+    etag: Option<Value>,
+}
+
 fn created(body: &[u8]) -> Option<Created> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let text = |key| body.get(key).and_then(Value::as_str).map(str::to_owned);
-    let id = text("id").filter(|id| !id.is_empty())?;
-    Some(Created { id, etag: text("etag") })
+    let NewConnection { id, etag } = serde_json::from_slice(body).ok()?;
+    let etag = match etag {
+        Some(Value::String(etag)) => Some(etag),
+        _ => None,
+    };
+    (!id.is_empty()).then_some(Created { id, etag })
 }
 
 #[cfg(test)]

@@ -93,10 +93,10 @@ impl FlowClient {
     }
 
     async fn page(&self, query: &str, wanted: &FindRequest, token: &AccessToken) -> Result<Page, Refused> {
-        let headers = self.headers(&wanted.ims_org_id, &wanted.sandbox_name, token)?;
         let mut url: Url = self.connections.clone();
         url.set_query(Some(query));
-        let answer = self.call(self.http.get(url).headers(headers), MAX_PAGE, &NOTHING, token).await?;
+        let get = self.with_headers(self.http.get(url), &wanted.ims_org_id, &wanted.sandbox_name, token)?;
+        let answer = self.call(get, MAX_PAGE, &NOTHING, token).await?;
         page_in(&answer).ok_or_else(|| Refused {
             failure: self.unreadable(&answer, "which is no list of connections", &NOTHING, token),
             bad_token: false,
