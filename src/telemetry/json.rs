@@ -4,6 +4,7 @@
 //! field that is added. Here they are kept as the text that goes into the line.
 
 use std::fmt::{Debug, Result};
+use std::io;
 
 use serde::Serialize;
 use tracing::field::{Field, Visit};
@@ -58,6 +59,21 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Members> for Lines {
     }
 }
 
+/// Takes JSON as `serde_json` writes it: in pieces, of which each is text.
+struct Pieces<'w>(Writer<'w>);
+
+impl io::Write for Pieces<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(piece).map_err(io::Error::other)?;
+        self.0.write_str(text).map_err(io::Error::other)?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 struct Visitor<'w> {
     writer: Writer<'w>,
     result: Result,
@@ -65,9 +81,11 @@ struct Visitor<'w> {
 
 impl Visitor<'_> {
     fn member(&mut self, field: &Field, value: impl Serialize) {
-        // Neither a text nor a number can fail to be JSON.
-        let Ok(value) = serde_json::to_string(&value) else { return };
-        self.result = self.result.and_then(|()| write!(self.writer, r#","{}":{value}"#, field.name()));
+        self.result = self.result.and_then(|()| {
+            write!(self.writer, r#","{}":"#, field.name())?;
+            // Neither a text nor a number can fail to be JSON.
+            serde_json::to_writer(Pieces(self.writer.by_ref()), &value).map_err(|_| std::fmt::Error)
+        });
     }
 }
 
@@ -99,7 +117,6 @@ impl Visit for Visitor<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use serde_json::{Value, json};
