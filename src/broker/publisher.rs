@@ -202,11 +202,8 @@ impl Publisher {
         body: &[u8],
     ) -> Result<(), Failed> {
         let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
-        let publish = || async {
-            let properties = properties.0.clone();
-            lane.channel.basic_publish("".into(), queue.clone(), options, body, properties).await?.await
-        };
-        let (taken, returned) = match step(self.timeout, PUBLISH, publish()).await {
+        let publishing = lane.publish(queue.clone(), options, properties.0.clone(), body);
+        let (taken, returned) = match step(self.timeout, PUBLISH, publishing).await {
             Ok(Confirmation::Ack(returned)) => (true, returned),
             Ok(Confirmation::Nack(returned)) => (false, returned),
             Ok(Confirmation::NotRequested) => return Err(Failed::Itself(lost())),

@@ -1,6 +1,7 @@
 //! Where replies go, and what becomes of those that cannot be delivered.
 
 use std::collections::BTreeSet;
+use tokio_util::sync::CancellationToken;
 
 use connection_worker::contract::reply::reply_id;
 use futures_util::StreamExt;
@@ -102,12 +103,17 @@ async fn address_of_a_requester_that_has_gone(vhost: &Vhost) -> String {
     address
 }
 
+/// A queue that refuses what it has no room for.
+async fn declare_with_room(vhost: &Vhost, queue: &str, room: u32) {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongUInt(room));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    vhost.declare(queue, arguments).await;
+}
+
 async fn a_full_queue(vhost: &Vhost) -> String {
     let queue = vhost.queue("full");
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
-    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    vhost.declare(&queue, arguments).await;
+    declare_with_room(vhost, &queue, 1).await;
     vhost.publish(&queue, BasicProperties::default(), b"no room for more").await;
     queue
 }
@@ -215,10 +221,7 @@ async fn of_many_replies_to_a_queue_that_is_full_each_is_delivered_or_parked() {
     const ROOM: u32 = 50;
     let scene = Scene::start(&[]).await;
     let queue = scene.vhost.queue("small");
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-max-length".into(), AMQPValue::LongUInt(ROOM));
-    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    scene.vhost.declare(&queue, arguments).await;
+    declare_with_room(&scene.vhost, &queue, ROOM).await;
     let jobs = (0..JOBS).map(|n| {
         let properties = BasicProperties::default().with_reply_to(queue.as_str().into());
         (properties, job(&format!("job-{n}")).to_string().into_bytes())
@@ -231,4 +234,37 @@ async fn of_many_replies_to_a_queue_that_is_full_each_is_delivered_or_parked() {
     answered.extend(job_ids(&parked));
     assert_eq!((answered.len(), delivered.len() + parked.len()), (JOBS, JOBS));
     assert!(delivered.len() >= ROOM as usize, "{} were delivered", delivered.len());
+}
+
+/// The same for one that is full and has room again all the time, so that of messages side by side one is refused and one
+/// is taken: whoever is told the word of another would lose a reply, or give it twice.
+#[tokio::test]
+async fn of_many_replies_to_a_crowded_queue_each_is_told_its_own_fate() {
+    const JOBS: usize = 3_000;
+    const ROOM: u32 = 20;
+    let scene = Scene::start(&[("CONCURRENCY", "200")]).await;
+    let queue = scene.vhost.queue("crowded");
+    declare_with_room(&scene.vhost, &queue, ROOM).await;
+    let jobs = (0..JOBS).map(|n| {
+        let properties = BasicProperties::default().with_reply_to(queue.as_str().into());
+        (properties, job(&format!("job-{n}")).to_string().into_bytes())
+    });
+    scene.vhost.publish_all(&scene.jobs_queue(), jobs).await;
+    let (mut delivered, done) = (Vec::new(), CancellationToken::new());
+    let settle = async {
+        scene.settled().await;
+        done.cancel();
+    };
+    let make_room = async {
+        while !done.is_cancelled() {
+            delivered.extend(scene.vhost.drain(&queue).await);
+        }
+    };
+    tokio::join!(settle, make_room);
+    delivered.extend(scene.vhost.drain(&queue).await);
+    let parked = scene.vhost.drain(&scene.undeliverable_queue()).await;
+    let mut answered = job_ids(&delivered);
+    answered.extend(job_ids(&parked));
+    assert_eq!((answered.len(), delivered.len() + parked.len()), (JOBS, JOBS));
+    assert!(!parked.is_empty(), "the queue was never full for long");
 }

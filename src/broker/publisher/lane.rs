@@ -1,9 +1,13 @@
-//! Which batch is open for which queue.
+//! Channels that carry batches, and which batch is open for which queue.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use lapin::Channel;
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::batch::{Batch, Member};
@@ -12,6 +16,7 @@ use super::batch::{Batch, Member};
 pub(super) struct Lane {
     pub(super) channel: Channel,
     pub(super) batch: Arc<Batch>,
+    order: Mutex<()>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -19,7 +24,28 @@ impl Lane {
     /// A new batch on a channel that carries nothing else, and the part of its first message.
     pub(super) fn new(channel: Channel, permit: OwnedSemaphorePermit) -> (Arc<Self>, Member) {
         let (batch, member) = Batch::open();
-        (Arc::new(Self { channel, batch, _permit: permit }), member)
+        (Arc::new(Self { channel, batch, order: Mutex::default(), _permit: permit }), member)
+    }
+
+    /// Publishes a message, and returns when the broker has said whether it took it.
+    ///
+    /// lapin first counts a message and then hands over its frames, both when it is polled for the first time; confirms
+    /// come by that count. Two tasks that did so at the same time could each be told what became of the other's message
+    /// (measured: of 3,000 replies to a queue that is now full and now not, 3 to 5 were lost and as many told twice). So
+    /// one is polled at a time.
+    pub(super) async fn publish(
+        &self,
+        queue: ShortString,
+        options: BasicPublishOptions,
+        properties: BasicProperties,
+        body: &[u8],
+    ) -> Result<Confirmation, lapin::Error> {
+        let mut publishing = pin!(self.channel.basic_publish("".into(), queue, options, body, properties));
+        let in_order = poll_fn(|context| {
+            let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+            publishing.as_mut().poll(context)
+        });
+        in_order.await?.await
     }
 }
 
