@@ -5,6 +5,7 @@
 //! acknowledge; so the two are apart. A session never heals itself: any error ends it, and [`crate::app`] opens
 //! the next. (lapin can recover by itself, but silently, slowly, and with deliveries that no longer count.)
 
+mod acks;
 mod caution;
 pub mod client;
 pub mod connection;

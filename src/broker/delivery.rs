@@ -1,5 +1,6 @@
 //! A message taken from the job queue, which must be settled exactly once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 
 use super::Error;
+use super::acks::Acks;
 use super::connection::step;
 use super::properties::Properties;
 use crate::contract::history::History;
@@ -28,6 +30,8 @@ pub struct Delivery {
     /// Its number on its channel.
     pub(super) tag: u64,
     acker: Acker,
+    /// With which others it is acknowledged together, if with any.
+    acks: Option<Arc<Acks>>,
     timeout: Duration,
 }
 
@@ -62,8 +66,15 @@ impl Delivery {
             redelivered: delivery.redelivered,
             tag: delivery.delivery_tag,
             acker: delivery.acker,
+            acks: None,
             timeout,
         }
+    }
+
+    /// Lets it be acknowledged together with others of its channel. To be called before a later one of them is settled.
+    pub(super) fn among(self, acks: &Arc<Acks>) -> Self {
+        acks.delivered(self.tag);
+        Self { acks: Some(Arc::clone(acks)), ..self }
     }
 
     /// Whether the connection that brought it is gone. Work on a stale delivery would be done twice.
@@ -74,14 +85,8 @@ impl Delivery {
     /// Settles it. Consumes it: there is no second time.
     pub async fn settle(self, settlement: Settlement) -> Result<Settled, Error> {
         let settled = match settlement {
-            Settlement::Ack => {
-                step(self.timeout, "acknowledge a job", self.acker.ack(BasicAckOptions::default())).await
-            }
-            // nack, not reject: from RabbitMQ 4.3 on only a reject counts towards a queue's delivery limit.
-            Settlement::Requeue => {
-                let options = BasicNackOptions { requeue: true, multiple: false };
-                step(self.timeout, "hand a job back", self.acker.nack(options)).await
-            }
+            Settlement::Ack => step(self.timeout, "acknowledge a job", self.acknowledge()).await,
+            Settlement::Requeue => step(self.timeout, "hand a job back", self.hand_back()).await,
         };
         match settled {
             Ok(true) => Ok(Settled::Done),
@@ -89,6 +94,22 @@ impl Delivery {
             Err(_) if !self.acker.usable() && self.acker.poisoned() => Ok(Settled::Stale),
             Err(error) => Err(error),
         }
+    }
+
+    async fn acknowledge(&self) -> Result<bool, lapin::Error> {
+        match &self.acks {
+            Some(acks) => acks.ack(self.tag).await,
+            None => self.acker.ack(BasicAckOptions::default()).await,
+        }
+    }
+
+    async fn hand_back(&self) -> Result<bool, lapin::Error> {
+        // nack, not reject: from RabbitMQ 4.3 on only a reject counts towards a queue's delivery limit.
+        let done = self.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await;
+        if let Some(acks) = &self.acks {
+            acks.settled(self.tag);
+        }
+        done
     }
 }
 

@@ -11,6 +11,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 
 use super::Error;
+use super::acks::Acks;
 use super::caution::Caution;
 use super::connection::{Endpoint, connect, step};
 use super::delivery::Delivery;
@@ -42,6 +43,7 @@ pub struct Session {
     publish: Arc<Connection>,
     channel: Channel,
     consumer: Consumer,
+    acks: Arc<Acks>,
     publisher: Arc<Publisher>,
     prefetch: u16,
     /// The prefetch limit for now.
@@ -92,6 +94,7 @@ impl Session {
         Ok(Self {
             consume,
             publish,
+            acks: Arc::new(Acks::new(channel.clone())),
             channel,
             consumer,
             publisher: Arc::new(publisher),
@@ -173,7 +176,7 @@ impl Session {
             caution.job_came();
         }
         match next {
-            Some(Ok(delivery)) => Ok(Delivery::new(delivery, self.timeout)),
+            Some(Ok(delivery)) => Ok(self.delivery(delivery)),
             Some(Err(error)) => Err(Error::lapin("consume the job queue", error)),
             None if self.consume.status().connected() => Err(Error::Cancelled { queue: self.queue.clone() }),
             None => Err(Error::Closed { role: "consume" }),
@@ -198,8 +201,13 @@ impl Session {
         }
         let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
         step(self.timeout, "stop consuming", cancelling).await?;
-        let buffered = self.consumer.by_ref().map_ok(|delivery| Delivery::new(delivery, self.timeout));
-        step(self.timeout, "stop consuming", buffered.try_collect()).await
+        let buffered = self.consumer.by_ref().try_collect::<Vec<_>>();
+        let buffered = step(self.timeout, "stop consuming", buffered).await?;
+        Ok(buffered.into_iter().map(|delivery| self.delivery(delivery)).collect())
+    }
+
+    fn delivery(&self, delivery: lapin::message::Delivery) -> Delivery {
+        Delivery::new(delivery, self.timeout).among(&self.acks)
     }
 
     /// Closes in order. What is unsettled then goes back to the queue.

@@ -1,0 +1,203 @@
+//! Acknowledges jobs: as many at once as happen to be done.
+//!
+//! An acknowledgement costs the broker an entry in the queue's log, however many jobs it covers. So those that become ready
+//! while another is being sent go together: one for all that are done from the oldest on, and one for each that is done
+//! after one which is not. Nobody waits for a job that is not done.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lapin::Channel;
+use lapin::options::BasicAckOptions;
+
+/// The acknowledgements of one channel.
+pub(super) struct Acks {
+    channel: Channel,
+    window: Mutex<Window>,
+    /// Whoever has it sends for all.
+    turn: tokio::sync::Mutex<Turn>,
+}
+
+/// Whether all that was taken to be sent has been sent.
+#[derive(Debug, Default)]
+struct Turn {
+    broken: bool,
+}
+
+impl std::fmt::Debug for Acks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acks").field("channel", &self.channel.id()).finish_non_exhaustive()
+    }
+}
+
+impl Acks {
+    /// Of a channel on which nothing has been delivered yet.
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel, window: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    }
+
+    /// A delivery has come. To be told of each before any that came after it is acknowledged: one that is not known of would
+    /// be acknowledged with it.
+    pub(super) fn delivered(&self, tag: u64) {
+        self.window().delivered(tag);
+    }
+
+    /// A delivery was settled otherwise.
+    pub(super) fn settled(&self, tag: u64) {
+        self.window().settled(tag);
+    }
+
+    /// Acknowledges a delivery, and whatever else is ready. `false` if it was not sent because an earlier one could not be:
+    /// then the session is over. If dropped half-way, it is over as well.
+    pub(super) async fn ack(&self, tag: u64) -> Result<bool, lapin::Error> {
+        self.window().ready(tag);
+        let mut turn = self.turn.lock().await;
+        if turn.broken {
+            return Ok(false);
+        }
+        // Nothing is left to send if somebody else has sent it meanwhile.
+        let due = self.window().take();
+        turn.broken = true;
+        for Ack { tag, multiple } in due {
+            self.channel.basic_ack(tag, BasicAckOptions { multiple }).await?;
+        }
+        turn.broken = false;
+        Ok(true)
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An acknowledgement to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ack {
+    tag: u64,
+    /// Of all that were delivered before, too.
+    multiple: bool,
+}
+
+/// The deliveries of a channel that are not settled.
+#[derive(Debug, Default)]
+struct Window {
+    /// The tags of those that are being worked on.
+    open: BTreeSet<u64>,
+    /// The tags of those that are to be acknowledged.
+    ready: Vec<u64>,
+}
+
+impl Window {
+    fn delivered(&mut self, tag: u64) {
+        self.open.insert(tag);
+    }
+
+    fn ready(&mut self, tag: u64) {
+        self.open.remove(&tag);
+        self.ready.push(tag);
+    }
+
+    fn settled(&mut self, tag: u64) {
+        self.open.remove(&tag);
+    }
+
+    /// What is to be sent; from then on it counts as settled.
+    fn take(&mut self) -> Vec<Ack> {
+        let oldest_open = self.open.first().copied().unwrap_or(u64::MAX);
+        let (front, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.ready).into_iter().partition(|tag| *tag < oldest_open);
+        let front = front.into_iter().max().map(|tag| Ack { tag, multiple: true });
+        front.into_iter().chain(rest.into_iter().map(|tag| Ack { tag, multiple: false })).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn one(tag: u64) -> Ack {
+        Ack { tag, multiple: false }
+    }
+
+    fn all_up_to(tag: u64) -> Ack {
+        Ack { tag, multiple: true }
+    }
+
+    #[test]
+    fn what_is_done_from_the_oldest_on_goes_together_and_the_rest_one_by_one() {
+        let mut window = Window::default();
+        for tag in 1..=6 {
+            window.delivered(tag);
+        }
+        for tag in [4, 1, 2] {
+            window.ready(tag);
+        }
+        assert_eq!(window.take(), [all_up_to(2), one(4)]);
+        assert_eq!(window.take(), []);
+        window.ready(6);
+        assert_eq!(window.take(), [one(6)]);
+        window.ready(3);
+        assert_eq!(window.take(), [all_up_to(3)]);
+        window.settled(5);
+        assert_eq!(window.take(), [], "what was settled otherwise is not acknowledged");
+        window.delivered(7);
+        window.ready(7);
+        assert_eq!(window.take(), [all_up_to(7)]);
+    }
+
+    /// What the broker holds: an acknowledgement of what it does not hold ends the channel (AMQP 0-9-1, `basic.ack`).
+    #[derive(Debug, Default)]
+    struct Broker {
+        unsettled: BTreeSet<u64>,
+    }
+
+    impl Broker {
+        /// Gives the deliveries that an acknowledgement settles.
+        fn acknowledged(&mut self, ack: Ack) -> Vec<u64> {
+            assert!(self.unsettled.contains(&ack.tag), "{ack:?} is of a delivery that is not held");
+            let settled = |tag: &u64| *tag == ack.tag || (ack.multiple && *tag < ack.tag);
+            let gone = self.unsettled.iter().copied().filter(settled).collect();
+            self.unsettled.retain(|tag| !settled(tag));
+            gone
+        }
+    }
+
+    proptest! {
+        /// Each step delivers some, ends one of those in hand, and now and then sends what is due.
+        #[test]
+        fn each_delivery_is_acknowledged_once_and_none_before_it_is_done(
+            steps in proptest::collection::vec((0..4_u64, any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 1..200),
+        ) {
+            let (mut window, mut broker) = (Window::default(), Broker::default());
+            let (mut next, mut in_hand, mut done) = (1, Vec::new(), BTreeSet::new());
+            for (new, which, is_done, send) in steps {
+                for tag in next..next + new {
+                    window.delivered(tag);
+                    broker.unsettled.insert(tag);
+                    in_hand.push(tag);
+                }
+                next += new;
+                if !in_hand.is_empty() {
+                    let tag = in_hand.swap_remove(which.index(in_hand.len()));
+                    if is_done {
+                        window.ready(tag);
+                        done.insert(tag);
+                    } else {
+                        broker.unsettled.remove(&tag);
+                        window.settled(tag);
+                    }
+                }
+                if send {
+                    for ack in window.take() {
+                        for tag in broker.acknowledged(ack) {
+                            prop_assert!(done.remove(&tag), "{tag} was not done");
+                        }
+                    }
+                    prop_assert!(done.is_empty(), "{done:?} were not acknowledged");
+                }
+            }
+        }
+    }
+}
