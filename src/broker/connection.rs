@@ -17,6 +17,12 @@ use crate::secret::SecretSource;
 /// The first step; an error in it gets a hint about the login.
 pub(super) const CONNECT: &str = "connect to the broker";
 
+/// Bytes of the largest frame that is asked for, if the address does not say: RabbitMQ's default, so that it agrees.
+///
+/// lapin makes its buffers for what was asked for, of memory that costs nothing until it is used. Asked for nothing it
+/// makes them anew when the broker has told, and writes zeros all over them: 16 MiB for two connections.
+const FRAME_MAX: u32 = 128 * 1024;
+
 /// Where the broker is and how to log in.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -118,6 +124,7 @@ pub(super) async fn connect(endpoint: &Endpoint, role: &str) -> Result<Connectio
     let url = endpoint.url.read()?;
     let mut uri = parse_url(url.expose_secret())?;
     uri.query.heartbeat = Some(u16::try_from(endpoint.heartbeat.as_secs()).unwrap_or(u16::MAX));
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
     uri.query.auth_mechanism = Some(match endpoint.mechanism {
         Mechanism::Plain => SASLMechanism::Plain,
         Mechanism::External => SASLMechanism::External,
