@@ -69,6 +69,9 @@ pub enum Error {
     /// A task that held a delivery failed; only the end of the session gives such a delivery back.
     #[error("a job's task failed and left its delivery unsettled")]
     TaskFailed,
+    /// A message shared its channel with one that failed.
+    #[error("could not publish a message: its channel failed over another one")]
+    Spoilt,
     /// A connection was closed while nothing was going on.
     #[error("the {role} connection was closed")]
     Closed {
@@ -156,6 +159,7 @@ impl Error {
             | Self::Cancelled { .. }
             | Self::Starved { .. }
             | Self::TaskFailed
+            | Self::Spoilt
             | Self::Closed { .. } => false,
         }
     }

@@ -6,18 +6,19 @@
 
 mod batch;
 mod lane;
+mod pool;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
-use lapin::{Channel, Confirmation, Connection};
-use tokio::sync::Semaphore;
+use lapin::{Confirmation, Connection};
 use uuid::Uuid;
 
 use self::batch::{After, Fate, Member};
 use self::lane::{Lane, Lanes};
+use self::pool::Pool;
 use super::Error;
 use super::connection::step;
 use super::properties::Properties;
@@ -42,25 +43,32 @@ const REFUSED_PAUSES: [Duration; 3] =
 /// A pool of channels for mandatory, confirmed publishing to the default exchange.
 pub struct Publisher {
     connection: Arc<Connection>,
-    idle: Mutex<Vec<Channel>>,
-    permits: Arc<Semaphore>,
+    pool: Pool,
     lanes: Lanes,
     timeout: Duration,
+}
+
+/// What is published.
+struct Message<'a> {
+    queue: ShortString,
+    mandatory: bool,
+    properties: &'a Properties,
+    body: &'a [u8],
 }
 
 /// Why a message of a batch was not sent.
 enum Failed {
     /// For a reason of its own.
     Itself(PublishError),
-    /// Perhaps only because of another message of its batch.
-    Together,
+    /// It was confirmed, but another one of its batch was not, so that nobody knows whether it came back.
+    Doubtful,
+    /// The broker closed the channel, perhaps over another message of its batch.
+    Spoilt,
 }
 
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publisher")
-            .field("free_channels", &self.permits.available_permits())
-            .finish_non_exhaustive()
+        f.debug_struct("Publisher").field("pool", &self.pool).finish_non_exhaustive()
     }
 }
 
@@ -96,13 +104,9 @@ impl Failed {
     fn into_error(self) -> PublishError {
         match self {
             Self::Itself(error) => error,
-            Self::Together => lost(),
+            Self::Doubtful | Self::Spoilt => PublishError::Unconfirmed(Error::Spoilt),
         }
     }
-}
-
-fn lost() -> PublishError {
-    PublishError::Unconfirmed(Error::Closed { role: "publish" })
 }
 
 impl Publisher {
@@ -112,16 +116,8 @@ impl Publisher {
         channels: usize,
         timeout: Duration,
     ) -> Result<Self, Error> {
-        let publisher = Self {
-            connection,
-            idle: Mutex::new(Vec::with_capacity(channels)),
-            permits: Arc::new(Semaphore::new(channels)),
-            lanes: Lanes::default(),
-            timeout,
-        };
-        let first = publisher.open_channel().await?;
-        publisher.give_back(first);
-        Ok(publisher)
+        let pool = Pool::new(Arc::clone(&connection), channels, timeout).await?;
+        Ok(Self { connection, pool, lanes: Lanes::default(), timeout })
     }
 
     /// Whether the broker blocks publishing for now (memory or disk alarm).
@@ -153,7 +149,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes to a queue and waits for the broker's word. Safe to drop half-way: the channel is dropped with it.
+    /// Publishes to a queue and waits for the broker's word. Safe to drop half-way: the channel goes with it, and the
+    /// messages that share it are published again.
     pub async fn publish(
         &self,
         queue: &str,
@@ -181,43 +178,37 @@ impl Publisher {
         if is_direct && !self.requester_is_there(queue).await? {
             return Err(PublishError::Returned { queue: queue.to_owned() });
         }
-        let (lane, member) = self.join(queue).await.map_err(PublishError::Unconfirmed)?;
-        match self.publish_on(&lane, member, key.clone(), !is_direct, properties, body).await {
-            Err(Failed::Together) => {
-                let (lane, member) = self.open_lane().await.map_err(PublishError::Unconfirmed)?;
-                let alone = self.publish_on(&lane, member, key, !is_direct, properties, body).await;
-                alone.map_err(Failed::into_error)
-            }
-            published => published.map_err(Failed::into_error),
-        }
+        let message = Message { queue: key, mandatory: !is_direct, properties, body };
+        let first = self.join(queue).await.map_err(PublishError::Unconfirmed)?;
+        let again = match self.publish_on(first, &message).await {
+            Err(Failed::Doubtful) => self.join(queue).await,
+            // Alone: else the message to blame would spoil the others once more.
+            Err(Failed::Spoilt) => self.open_lane().await,
+            published => return published.map_err(Failed::into_error),
+        };
+        let again = again.map_err(PublishError::Unconfirmed)?;
+        self.publish_on(again, &message).await.map_err(Failed::into_error)
     }
 
+    /// Gives its part in the lane away, so that whoever is in need of a second one holds none meanwhile.
     async fn publish_on(
         &self,
-        lane: &Lane,
-        mut member: Member,
-        queue: ShortString,
-        mandatory: bool,
-        properties: &Properties,
-        body: &[u8],
+        (lane, mut member): (Arc<Lane>, Member),
+        message: &Message<'_>,
     ) -> Result<(), Failed> {
-        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        let Message { queue, mandatory, properties, body } = message;
+        let options = BasicPublishOptions { mandatory: *mandatory, ..BasicPublishOptions::default() };
         let publishing = lane.publish(queue.clone(), options, properties.0.clone(), body);
         let (taken, returned) = match step(self.timeout, PUBLISH, publishing).await {
             Ok(Confirmation::Ack(returned)) => (true, returned),
             Ok(Confirmation::Nack(returned)) => (false, returned),
-            Ok(Confirmation::NotRequested) => return Err(Failed::Itself(lost())),
-            // The broker closed the channel over a message. If over this one, sending it again would end the same way.
-            Err(error @ Error::Refused { .. }) if self.is_connected() => {
-                let itself = Failed::Itself(PublishError::Refused(Some(error)));
-                return Err(if lane.batch.is_shared() { Failed::Together } else { itself });
-            }
-            Err(error) => return Err(Failed::Itself(PublishError::Unconfirmed(error))),
+            Ok(Confirmation::NotRequested) => return Err(Failed::Spoilt),
+            Err(error) => return Err(self.failed(error, &lane)),
         };
         let returned = returned.map(|message| message.delivery.properties.message_id().clone());
         match member.confirmed(taken, returned) {
             After::Nothing => {}
-            After::Reuse => self.give_back(lane.channel.clone()),
+            After::Reuse => self.pool.give_back(lane.channel.clone()),
             // Dropped, it would be closing for a while, and a connection with such a channel cannot be closed.
             After::Close => drop(step(self.timeout, PUBLISH, lane.channel.close(200, "OK".into())).await),
         }
@@ -227,7 +218,20 @@ impl Publisher {
         match member.fate(properties.0.message_id()).await {
             Fate::Routed => Ok(()),
             Fate::Returned => Err(Failed::Itself(PublishError::Returned { queue: queue.to_string() })),
-            Fate::Unknown => Err(Failed::Together),
+            Fate::Unknown => Err(Failed::Doubtful),
+        }
+    }
+
+    fn failed(&self, error: Error, lane: &Lane) -> Failed {
+        match error {
+            // The broker closed the channel over a message. If over this one, sending it again would end the same way.
+            Error::Refused { .. } | Error::Lost { .. } if self.is_connected() && lane.batch.is_shared() => {
+                Failed::Spoilt
+            }
+            Error::Refused { .. } if self.is_connected() => {
+                Failed::Itself(PublishError::Refused(Some(error)))
+            }
+            error => Failed::Itself(PublishError::Unconfirmed(error)),
         }
     }
 
@@ -241,7 +245,7 @@ impl Publisher {
             None => Ok((lane, member)),
             // There was none when this one began to wait for a channel.
             Some(joined) => {
-                self.give_back(lane.channel.clone());
+                self.pool.give_back(lane.channel.clone());
                 Ok(joined)
             }
         }
@@ -249,46 +253,19 @@ impl Publisher {
 
     /// A batch of its own, as soon as there is a channel for it.
     async fn open_lane(&self) -> Result<(Arc<Lane>, Member), Error> {
-        // Nobody closes the semaphore; if somebody did, the pool would be shut.
-        let closed = |_| Error::Closed { role: "publish" };
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(closed)?;
-        let idle = self.take_idle();
-        let channel = match idle {
-            Some(channel) => channel,
-            None => self.open_channel().await?,
-        };
+        let (channel, permit) = self.pool.channel().await?;
         Ok(Lane::new(channel, permit))
     }
 
     /// Whether a direct reply would be delivered. The requester may leave right after the answer: direct replies are
     /// delivered at most once, by RabbitMQ's own definition.
     async fn requester_is_there(&self, address: &str) -> Result<bool, PublishError> {
+        let _permit = self.pool.permit().await.map_err(PublishError::Unconfirmed)?;
         match exists(&self.connection, address, self.timeout).await {
             Err(error @ Error::Refused { .. }) if self.is_connected() => {
                 Err(PublishError::Refused(Some(error)))
             }
             asked => asked.map_err(PublishError::Unconfirmed),
         }
-    }
-
-    fn take_idle(&self) -> Option<Channel> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(channel) = idle.pop() {
-            if channel.status().connected() {
-                return Some(channel);
-            }
-        }
-        None
-    }
-
-    fn give_back(&self, channel: Channel) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
-    }
-
-    async fn open_channel(&self) -> Result<Channel, Error> {
-        let channel = step(self.timeout, "open a channel", self.connection.create_channel()).await?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-        step(self.timeout, "turn on publisher confirms", confirms).await?;
-        Ok(channel)
     }
 }

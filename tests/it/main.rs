@@ -32,6 +32,7 @@ mod memory;
 mod metrics;
 mod panics;
 mod poison_messages;
+mod publisher;
 mod readme;
 mod replies;
 mod retries;
