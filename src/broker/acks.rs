@@ -36,8 +36,7 @@ impl Acks {
         Self { channel, window: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
-    /// A delivery has come. To be told of each before any that came after it is acknowledged: one that is not known of would
-    /// be acknowledged with it.
+    /// A delivery has come. To be told of each in the order of their tags.
     pub(super) fn delivered(&self, tag: u64) {
         self.window().delivered(tag);
     }
@@ -81,6 +80,8 @@ struct Ack {
 /// The deliveries of a channel that are not settled.
 #[derive(Debug, Default)]
 struct Window {
+    /// The tag of the last that has come.
+    last: u64,
     /// The tags of those that are being worked on.
     open: BTreeSet<u64>,
     /// The tags of those that are to be acknowledged.
@@ -89,7 +90,9 @@ struct Window {
 
 impl Window {
     fn delivered(&mut self, tag: u64) {
-        self.open.insert(tag);
+        // Tags are 1, 2, 3 and so on. One that never gets here stays open, so that nothing covers it.
+        self.open.extend(self.last + 1..=tag);
+        self.last = tag;
     }
 
     fn ready(&mut self, tag: u64) {
@@ -145,6 +148,16 @@ mod tests {
         window.delivered(7);
         window.ready(7);
         assert_eq!(window.take(), [all_up_to(7)]);
+    }
+
+    #[test]
+    fn one_that_was_never_seen_is_not_covered() {
+        let mut window = Window::default();
+        for tag in [1, 3] {
+            window.delivered(tag);
+            window.ready(tag);
+        }
+        assert_eq!(window.take(), [all_up_to(1), one(3)]);
     }
 
     /// What the broker holds: an acknowledgement of what it does not hold ends the channel (AMQP 0-9-1, `basic.ack`).

@@ -1,6 +1,6 @@
 //! A message taken from the job queue, which must be settled exactly once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,8 +30,9 @@ pub struct Delivery {
     /// Its number on its channel.
     pub(super) tag: u64,
     acker: Acker,
-    /// With which others it is acknowledged together, if with any.
-    acks: Option<Arc<Acks>>,
+    /// With which others it is acknowledged together, if with any. The session's: a delivery must not keep its channel open,
+    /// or what is unsettled would not come again.
+    acks: Option<Weak<Acks>>,
     timeout: Duration,
 }
 
@@ -71,10 +72,10 @@ impl Delivery {
         }
     }
 
-    /// Lets it be acknowledged together with others of its channel. To be called before a later one of them is settled.
+    /// Lets it be acknowledged together with others of its channel. To be called in the order of arrival.
     pub(super) fn among(self, acks: &Arc<Acks>) -> Self {
         acks.delivered(self.tag);
-        Self { acks: Some(Arc::clone(acks)), ..self }
+        Self { acks: Some(Arc::downgrade(acks)), ..self }
     }
 
     /// Whether the connection that brought it is gone. Work on a stale delivery would be done twice.
@@ -97,19 +98,20 @@ impl Delivery {
     }
 
     async fn acknowledge(&self) -> Result<bool, lapin::Error> {
-        match &self.acks {
-            Some(acks) => acks.ack(self.tag).await,
+        match self.acks.as_ref().map(Weak::upgrade) {
+            Some(Some(acks)) => acks.ack(self.tag).await,
+            Some(None) => Ok(false),
             None => self.acker.ack(BasicAckOptions::default()).await,
         }
     }
 
     async fn hand_back(&self) -> Result<bool, lapin::Error> {
         // nack, not reject: from RabbitMQ 4.3 on only a reject counts towards a queue's delivery limit.
-        let done = self.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await;
-        if let Some(acks) = &self.acks {
+        let done = self.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
+        if done && let Some(acks) = self.acks.as_ref().and_then(Weak::upgrade) {
             acks.settled(self.tag);
         }
-        done
+        Ok(done)
     }
 }
 

@@ -31,7 +31,7 @@ pub struct SessionSettings {
     /// Deliveries that may be unsettled at the same time: this is the limit of concurrency. lapin buffers without
     /// bounds, so it is never 0, which would mean no limit.
     pub prefetch: u16,
-    /// Channels to publish on; one message is in flight on each.
+    /// Channels to publish on; each carries the messages to one queue.
     pub publish_channels: usize,
     /// When to ask whether the consumer is forgotten.
     pub watch: Timing,

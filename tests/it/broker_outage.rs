@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
 use crate::support::broker::Broker;
+use crate::support::corner::job;
 use crate::support::eventually::eventually;
 use crate::support::load::{CONCURRENCY, FAILURES, HEARTBEAT, LATENCY, Load};
 use crate::support::rig::{CONSUME, PUBLISH, Replies, Rig};
@@ -64,6 +65,22 @@ async fn no_job_is_lost_when_the_broker_closes_the_connections() {
         load.recovers().await;
     }
     assert!(load.worker.logs().contains("closed by the test"), "the log has the broker's words");
+}
+
+/// Their calls go on for longer than the test: what is unsettled must not wait for them.
+#[tokio::test]
+async fn the_jobs_of_a_lost_session_come_again_at_once() {
+    let broker = Broker::shared().await;
+    if !broker.is_ours() {
+        return;
+    }
+    let rig = Rig::on(&broker, PATIENCE * 2).await;
+    let worker = rig.worker(&[]).await;
+    rig.submit_all(["one", "two"].map(job)).await;
+    rig.wait_counts(0, 2).await;
+    rig.close_connection(PUBLISH).await;
+    let again = "connection_worker_jobs_received_total{redelivered=\"true\"}";
+    worker.wait_count(again, 2, PATIENCE).await;
 }
 
 /// What was in the queue is gone by the operator's own hand; what was under way is answered, and new jobs are done.
