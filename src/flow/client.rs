@@ -243,6 +243,10 @@ struct NewConnection {
 }
 
 fn created(body: &[u8]) -> Option<Created> {
+    // serde would take a list for the members of the struct, in their order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
     let NewConnection { id, etag } = serde_json::from_slice(body).ok()?;
     let etag = match etag {
         Some(Value::String(etag)) => Some(etag),
