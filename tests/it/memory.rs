@@ -31,8 +31,9 @@ async fn memory_is_bounded() {
     })
     .await;
     eventually("the queue is worked off", PATIENCE, async || {
+        // A job's acknowledgement can bring the next one before the job's own task hears that it is sent.
         let held = scene.count("jobs_in_flight").await;
-        assert!(held <= 8, "{held} jobs held");
+        assert!(held <= 16, "{held} jobs held");
         if scene.vhost.broker().is_ours() {
             let counts = scene.vhost.counts(&scene.jobs_queue()).await;
             assert!(counts.unacked <= 8, "{counts:?}");
