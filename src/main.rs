@@ -57,6 +57,8 @@ fn on_runtime(command: impl Future<Output = Exit> + Send + 'static) -> Exit {
     };
     // A panic is logged where it happens.
     let exit = runtime.block_on(runtime.spawn(command)).unwrap_or(Exit::Software);
+    // From here on only what is cut off can panic, as lapin's thread does in the middle of a connect: no news to anybody.
+    std::panic::set_hook(Box::new(|_| {}));
     runtime.shutdown_background();
     exit
 }
