@@ -16,6 +16,7 @@ use crate::config::RunConfig;
 use crate::flow::client::FlowClient;
 use crate::flow::token::TokenSource;
 use crate::flow::{BuildError, FlowApi};
+use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::retry::doubling;
@@ -67,7 +68,8 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let metrics = Metrics::new()?;
     let token = TokenSource::new(config.credentials, metrics.http.clone())?;
     let flow = FlowClient::new(config.flow, token, metrics.http.clone())?;
-    let handler = Handler::new(flow, config.rules, metrics.attempts.clone());
+    let guard = Guard::new(config.guard, metrics.guard.clone());
+    let handler = Handler::new(flow, guard, config.rules, metrics.attempts.clone());
     let routes = ReplyRoutes::new(config.session.queues.clone(), &config.reply_to_allow);
     let concurrency = config.session.prefetch;
     let worker =
@@ -82,6 +84,10 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let served = CancellationToken::new();
     let admin =
         tokio::spawn(admin.serve(metrics.clone(), readiness.clone(), served.clone().cancelled_owned()));
+    let tending = tokio::spawn({
+        let worker = Arc::clone(&worker);
+        async move { worker.tend().await }
+    });
     let supervisor = Supervisor {
         worker,
         settings: config.session,
@@ -94,6 +100,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let end = supervisor.supervise().await;
     served.cancel();
     admin.abort();
+    tending.abort();
     end
 }
 

@@ -6,6 +6,7 @@
 mod broker;
 mod credential;
 mod flow;
+mod guard;
 mod log;
 mod retry;
 mod run;

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use self::http::BuildError;
-use crate::contract::ids::JobId;
+use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
 use crate::contract::reply::ErrorCode;
 use crate::retry::verdict::Verdict;
 
@@ -70,6 +70,15 @@ pub struct FindRequest {
     pub since: Option<Timestamp>,
 }
 
+/// A question whether Flow Service is there.
+#[derive(Debug, Clone)]
+pub struct ProbeRequest {
+    /// Sent as `x-gw-ims-org-id`.
+    pub ims_org_id: ImsOrgId,
+    /// Sent as `x-sandbox-name`.
+    pub sandbox_name: SandboxName,
+}
+
 /// What a look-up found: the oldest connection with the job's mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -96,6 +105,12 @@ pub trait FlowApi: Send + Sync + 'static {
 
     /// Looks for a connection. Changes nothing, so a failure says nothing but that nobody knows.
     fn find(&self, request: &FindRequest) -> impl Future<Output = Result<Option<Found>, Failure>> + Send;
+
+    /// Asks whether Flow Service answers at all, with a call that changes nothing. A refusal is an answer.
+    fn probe(&self, request: &ProbeRequest) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Whether a call could be made without asking IMS for a token first.
+    fn has_token(&self, ims_org_id: &ImsOrgId) -> bool;
 }
 
 /// What kind of failure a call met. The kind decides the verdict and the reply's code; as a metric label it is bounded.
@@ -119,13 +134,16 @@ pub enum FailureKind {
     Unreadable,
     /// Any other 4xx, or a redirect: refused for good.
     Refused,
-    /// The worker's own credentials or permissions are refused, by Flow Service, its gateway or IMS.
+    /// The worker's permissions are refused: it may not do this, in this organisation or in this sandbox.
     Unauthorized,
+    /// The worker's credentials are refused, by IMS or by the gateway: nothing can be done for the organisation until a
+    /// person mends them.
+    CredentialsRefused,
 }
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotSent,
         Self::Throttled,
         Self::Unavailable,
@@ -136,12 +154,17 @@ impl FailureKind {
         Self::Unreadable,
         Self::Refused,
         Self::Unauthorized,
+        Self::CredentialsRefused,
     ];
 
     /// What to do about it.
     pub fn verdict(self) -> Verdict {
         match self {
-            Self::NotSent | Self::Throttled | Self::Unavailable | Self::TokenUnavailable => Verdict::Retry,
+            Self::NotSent
+            | Self::Throttled
+            | Self::Unavailable
+            | Self::TokenUnavailable
+            | Self::CredentialsRefused => Verdict::Retry,
             Self::Timeout | Self::NoAnswer | Self::ServerError | Self::Unreadable => Verdict::Reconcile,
             Self::Refused | Self::Unauthorized => Verdict::Fail,
         }
@@ -154,7 +177,7 @@ impl FailureKind {
             Self::NotSent | Self::Unavailable | Self::TokenUnavailable => ErrorCode::Unavailable,
             Self::Timeout | Self::NoAnswer | Self::ServerError | Self::Unreadable => ErrorCode::Ambiguous,
             Self::Refused => ErrorCode::Rejected,
-            Self::Unauthorized => ErrorCode::Unauthorized,
+            Self::Unauthorized | Self::CredentialsRefused => ErrorCode::Unauthorized,
         }
     }
 
@@ -171,6 +194,7 @@ impl FailureKind {
             Self::Unreadable => "unreadable",
             Self::Refused => "refused",
             Self::Unauthorized => "unauthorized",
+            Self::CredentialsRefused => "credentials_refused",
         }
     }
 }

@@ -5,11 +5,13 @@
 
 mod attempt;
 mod lookup;
+mod permit;
 mod turns;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,7 @@ use self::attempt::Attempting;
 use self::turns::Turns;
 use crate::contract::job::Job;
 use crate::flow::{Created, Failure, FlowApi};
+use crate::guard::{Denied, Gate, Guard};
 use crate::metrics::attempts::AttemptMetrics;
 use crate::retry::doubt::{Doubt, Lookups};
 use crate::retry::policy::{Limit, Policy};
@@ -65,6 +68,13 @@ pub enum Handled {
     },
     /// The worker is stopping and nothing was begun: the job goes back to the queue as it came.
     HandedBack,
+    /// No call may be made for now, and none was: the job comes again as it is.
+    Unbegun {
+        /// After how long; `None` if it is to wait in the job queue, because no job is taken for now.
+        tier: Option<Tier>,
+        /// Why.
+        why: Denied,
+    },
 }
 
 /// What is known about a job from earlier deliveries.
@@ -98,15 +108,26 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Handler<F> {
     flow: F,
+    guard: Guard,
     rules: Rules,
     turns: Turns,
     metrics: AttemptMetrics,
 }
 
 impl<F: FlowApi> Handler<F> {
-    /// A handler that calls `flow` as often as `rules` allow.
-    pub fn new(flow: F, rules: Rules, metrics: AttemptMetrics) -> Self {
-        Self { flow, rules, turns: Turns::default(), metrics }
+    /// A handler that calls `flow` as often as `rules` allow and when `guard` does.
+    pub fn new(flow: F, guard: Guard, rules: Rules, metrics: AttemptMetrics) -> Self {
+        Self { flow, guard, rules, turns: Turns::default(), metrics }
+    }
+
+    /// Sees to it that calls are made again when they can be. Never ends.
+    pub async fn tend(&self) {
+        self.guard.tend(&self.flow).await;
+    }
+
+    /// Tells whether there is a use in taking jobs, now and whenever that changes.
+    pub fn gate(&self) -> watch::Receiver<Gate> {
+        self.guard.gate()
     }
 
     /// How long a call that nobody has heard from may still be under way.

@@ -12,7 +12,8 @@
 //! 3. `the_job_is_acked_only_after_its_reply_is_confirmed`.
 //! 4. `secrets_stay_inside`: no credential in logs, metrics, replies, errors or `--help`.
 //! 5. `a_bad_message_hurts_only_itself`.
-//! 6. `an_ill_flow_service_is_left_in_peace`: backoff with full jitter, and `Retry-After` as a floor.
+//! 6. `an_ill_flow_service_is_left_in_peace`: backoff with full jitter, `Retry-After` as a floor, breakers, limits that adapt,
+//!    a budget for repeated calls, and no job taken while none could be done.
 //! 7. `sigterm_drains`.
 //! 8. `memory_is_bounded` by the concurrency and the largest message.
 //!
@@ -22,7 +23,8 @@
 //!               ┌──────────── app (builds, supervises) ────────────┐
 //!  signal ─► stop token                                            │
 //!  broker::session ─► worker ─► contract::parse ─► handler ─► flow (HTTP)
-//!         ▲             │                             └─ retry
+//!         ▲             │                             ├─ retry
+//!         │             │                             └─ guard (may a call be made?)
 //!         └── settle ◄──┴── broker::publisher ◄── reply
 //! ```
 //!
@@ -34,7 +36,8 @@
 //! # What holds everywhere
 //!
 //! * Imports point one way: `contract` knows only `sources`, and `retry` nothing of the rest; `flow` and `broker` know those and
-//!   `metrics` (which borrows the names of failures for its labels); `handler` knows the trait [`flow::FlowApi`];
+//!   `metrics` (which borrows the names of failures for its labels); `guard` knows `flow`; `handler` knows both, of `flow` the
+//!   trait [`flow::FlowApi`];
 //!   `worker` knows `handler` and `broker`; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.
 //! * There is no process-wide state: two workers can run in one test.
@@ -53,6 +56,7 @@ pub mod handler;
 pub mod contract;
 pub mod sources;
 pub mod retry;
+pub mod guard;
 pub mod flow;
 pub mod secret;
 pub mod broker;

@@ -5,6 +5,7 @@
 
 pub mod attempts;
 pub mod broker;
+pub mod guard;
 pub mod http;
 pub mod jobs;
 
@@ -25,6 +26,8 @@ pub struct Metrics {
     pub http: http::HttpMetrics,
     /// Attempts to create a connection.
     pub attempts: attempts::AttemptMetrics,
+    /// Breakers, limits, and calls that were held back.
+    pub guard: guard::GuardMetrics,
     /// Jobs.
     pub jobs: jobs::JobMetrics,
     /// AMQP.
@@ -44,6 +47,7 @@ impl Metrics {
         Ok(Self {
             http: http::HttpMetrics::new(&registry)?,
             attempts: attempts::AttemptMetrics::new(&registry)?,
+            guard: guard::GuardMetrics::new(&registry)?,
             jobs: jobs::JobMetrics::new(&registry)?,
             broker: broker::BrokerMetrics::new(&registry)?,
             registry,

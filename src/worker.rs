@@ -100,6 +100,11 @@ impl<F: FlowApi> Worker<F> {
         }
     }
 
+    /// Sees to it that calls are made again when they can be. Never ends.
+    pub async fn tend(&self) {
+        self.handler.tend().await;
+    }
+
     /// Works on a session's jobs until it is lost or `stop` is cancelled; then drains within `grace`.
     pub async fn run(
         self: &Arc<Self>,

@@ -46,7 +46,9 @@ pub struct Session {
     acks: Arc<Acks>,
     publisher: Arc<Publisher>,
     prefetch: u16,
-    /// The prefetch limit for now.
+    /// The prefetch limit that is wanted for now,
+    wanted: u16,
+    /// and the one in force.
     limit: u16,
     consuming: bool,
     caution: Option<Caution>,
@@ -99,6 +101,7 @@ impl Session {
             consumer,
             publisher: Arc::new(publisher),
             prefetch: settings.prefetch,
+            wanted: prefetch,
             limit: prefetch,
             consuming: true,
             caution: None,
@@ -125,14 +128,26 @@ impl Session {
     pub async fn relax(&mut self) -> Result<Vec<Delivery>, Error> {
         self.caution = None;
         let untaken = self.stop_consuming().await?;
-        self.resume(self.prefetch).await?;
+        self.wanted = self.prefetch;
+        self.resume(self.wanted).await?;
         Ok(untaken)
     }
 
     /// Goes on consuming after [`Session::stop_consuming`], with fewer jobs at a time for a while.
     pub async fn resume_carefully(&mut self, prefetch: u16) -> Result<(), Error> {
         self.caution = Some(Caution::for_suspects(self.caution.as_ref()));
-        self.resume(prefetch).await
+        self.wanted = prefetch;
+        self.resume(self.wanted).await
+    }
+
+    /// Goes on consuming after [`Session::stop_consuming`] as before, but with `most` jobs at a time if that is fewer.
+    pub async fn resume_with(&mut self, most: u16) -> Result<(), Error> {
+        self.resume(self.wanted.min(most)).await
+    }
+
+    /// Whether jobs are being taken.
+    pub fn is_consuming(&self) -> bool {
+        self.consuming
     }
 
     /// A reason to be careful has come: a session that is careful for a time stays so for a while longer.

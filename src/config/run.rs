@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::broker::BrokerOptions;
 use super::flow::{FlowOptions, IMS_TIMEOUT};
+use super::guard::GuardOptions;
 use super::log::{LogOptions, LogSettings};
 use super::retry::RetryOptions;
 use super::setting::Invalid;
@@ -14,6 +15,7 @@ use crate::broker::watchdog::Timing;
 use crate::contract::{Defaults, Limits};
 use crate::flow::client::FlowSettings;
 use crate::flow::token::Credentials;
+use crate::guard::GuardRules;
 use crate::handler::Rules;
 use crate::retry::policy::HELD_MAX;
 
@@ -28,6 +30,8 @@ pub struct RunOptions {
     flow: FlowOptions,
     #[command(flatten)]
     retry: RetryOptions,
+    #[command(flatten)]
+    guard: GuardOptions,
     #[command(flatten)]
     log: LogOptions,
 }
@@ -49,6 +53,8 @@ pub struct RunConfig {
     pub credentials: Credentials,
     /// How often to try.
     pub rules: Rules,
+    /// When calls are held back.
+    pub guard: GuardRules,
     /// Where to serve metrics.
     pub admin_addr: SocketAddr,
     /// How long a drain may take.
@@ -66,6 +72,10 @@ impl RunOptions {
         let flow = self.flow.validate(&mut invalid);
         let rules = self.retry.validate(&mut invalid);
         let work = self.work.validate(&mut invalid);
+        let organisations = work.iter().filter_map(|work| work.defaults.ims_org_id.clone()).collect();
+        let concurrency = work.as_ref().map(|work| work.concurrency);
+        let longest_retry_after = rules.as_ref().map(|rules| rules.policy.max_retry_after);
+        let guard = self.guard.validate(concurrency, organisations, longest_retry_after, &mut invalid);
         if let (Some(rules), Some((flow, _))) = (&rules, &flow) {
             check_job_time(rules, flow, &mut invalid);
         }
@@ -91,6 +101,7 @@ impl RunOptions {
                 flow,
                 credentials,
                 rules,
+                guard: guard?,
                 admin_addr: work.admin_addr,
                 drain_grace: work.drain_grace,
                 broker_give_up: work.broker_give_up,

@@ -168,6 +168,20 @@ impl Value for SandboxName {
     }
 }
 
+/// On or off.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Switch(pub(super) bool);
+
+impl Value for Switch {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "on" => Ok(Self(true)),
+            "off" => Ok(Self(false)),
+            _ => Err("expected on or off".to_owned()),
+        }
+    }
+}
+
 /// The base address of an HTTP API.
 #[derive(Debug, Clone)]
 pub struct HttpUrl(pub Url);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::setting::{Bytes, Invalid, Setting, Value};
+use super::setting::{Bytes, Invalid, Setting, Switch, Value};
 use super::{LONGEST_JOB, MINUTE, SECOND};
 use crate::broker::topology::TopologyMode;
 use crate::contract::ids::{ImsOrgId, SandboxName};
@@ -68,20 +68,6 @@ impl Value for TopologyMode {
             "create" => Ok(Self::Create),
             "verify" => Ok(Self::Verify),
             _ => Err("expected create or verify".to_owned()),
-        }
-    }
-}
-
-/// On or off.
-#[derive(Debug, Clone, Copy)]
-struct Switch(bool);
-
-impl Value for Switch {
-    fn read(text: &str) -> Result<Self, String> {
-        match text {
-            "on" => Ok(Self(true)),
-            "off" => Ok(Self(false)),
-            _ => Err("expected on or off".to_owned()),
         }
     }
 }

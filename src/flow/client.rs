@@ -4,6 +4,7 @@
 //! ever repeated is one that was refused for its token. Knows neither jobs nor queues.
 
 mod find;
+mod probe;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use super::http::{
 use super::problem::Problem;
 use super::redact::Redactor;
 use super::token::{AccessToken, TokenSource};
-use super::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found};
+use super::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found, ProbeRequest};
+use crate::contract::ids::ImsOrgId;
 use crate::metrics::http::{CallResult, HttpMetrics, Upstream};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -220,6 +222,14 @@ impl FlowApi for FlowClient {
                 format!("Flow Service did not answer a look-up within {:?}", self.timeout),
             )),
         }
+    }
+
+    async fn probe(&self, request: &ProbeRequest) -> Result<(), Failure> {
+        self.knock(request).await
+    }
+
+    fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
+        self.token.is_ready()
     }
 }
 

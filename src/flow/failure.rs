@@ -19,6 +19,11 @@ const PROFILE_TOKEN_INVALID: &str = "403020";
 /// 401s that a fresh token cannot help: wrong context, scope mismatch, organisation header empty or missing.
 const TOKEN_IS_NOT_THE_FAULT: [&str; 4] = ["401014", "401015", "2001-401", "2002-401"];
 
+/// The gateway knows neither the token nor the API key, or not this machine: true for every call of the organisation, and
+/// not for the job's doing. Beside these, any 401 without a code says so.
+const CREDENTIALS_REFUSED: [&str; 9] =
+    ["401013", "401014", "401015", "403000", "403003", "403010", "403012", "403013", "403020"];
+
 /// The kind of an answer that is not a 2xx.
 pub(super) fn classify(status: u16, code: Option<&str>) -> FailureKind {
     let code = code.unwrap_or_default();
@@ -26,8 +31,10 @@ pub(super) fn classify(status: u16, code: Option<&str>) -> FailureKind {
         429 => FailureKind::Throttled,
         403 if code == PROFILE_NOT_READ => FailureKind::Unavailable,
         503 if GATEWAY_NOT_READY.contains(&code) => FailureKind::Unavailable,
+        401 | 403 if CREDENTIALS_REFUSED.contains(&code) => FailureKind::CredentialsRefused,
+        401 if code.is_empty() => FailureKind::CredentialsRefused,
         401 | 403 if !is_fault_of_the_job(code) => FailureKind::Unauthorized,
-        400 if is_empty_or_invalid_token(code) => FailureKind::Unauthorized,
+        400 if is_empty_or_invalid_token(code) => FailureKind::CredentialsRefused,
         // Neither 408 nor 409 is documented for a create; both can come after the work was done.
         300..=407 | 410..=499 => FailureKind::Refused,
         _ => FailureKind::ServerError,
@@ -59,7 +66,7 @@ fn is_fault_of_the_job(code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use FailureKind::{Refused, ServerError, Throttled, Unauthorized, Unavailable};
+    use FailureKind::{CredentialsRefused, Refused, ServerError, Throttled, Unauthorized, Unavailable};
 
     use super::*;
 
@@ -67,16 +74,16 @@ mod tests {
     const TABLE: &[(u16, &str, FailureKind, bool)] = &[
         // The gateway's codes.
         (400, "400003", Refused, false),
-        (401, "401013", Unauthorized, true),
-        (401, "401014", Unauthorized, false),
-        (401, "401015", Unauthorized, false),
-        (403, "403000", Unauthorized, false),
-        (403, "403003", Unauthorized, false),
-        (403, "403010", Unauthorized, false),
+        (401, "401013", CredentialsRefused, true),
+        (401, "401014", CredentialsRefused, false),
+        (401, "401015", CredentialsRefused, false),
+        (403, "403000", CredentialsRefused, false),
+        (403, "403003", CredentialsRefused, false),
+        (403, "403010", CredentialsRefused, false),
         (403, "403011", Unauthorized, false),
-        (403, "403012", Unauthorized, false),
-        (403, "403013", Unauthorized, false),
-        (403, "403020", Unauthorized, true),
+        (403, "403012", CredentialsRefused, false),
+        (403, "403013", CredentialsRefused, false),
+        (403, "403020", CredentialsRefused, true),
         (403, "403023", Unauthorized, false),
         (403, "403024", Unauthorized, false),
         (403, "403025", Unauthorized, false),
@@ -119,8 +126,8 @@ mod tests {
         (403, "2111-403", Refused, false),
         (400, "2112-400", Refused, false),
         (400, "2113-400", Refused, false),
-        (400, "2114-400", Unauthorized, true),
-        (400, "2115-400", Unauthorized, true),
+        (400, "2114-400", CredentialsRefused, true),
+        (400, "2115-400", CredentialsRefused, true),
         (403, "2118-403", Unauthorized, false),
         (403, "2120-403", Unauthorized, false),
         (403, "2121-403", Unauthorized, false),
@@ -144,7 +151,7 @@ mod tests {
         (302, "", Refused, false),
         (304, "", Refused, false),
         (400, "", Refused, false),
-        (401, "", Unauthorized, true),
+        (401, "", CredentialsRefused, true),
         (403, "", Unauthorized, false),
         (404, "", Refused, false),
         (408, "", ServerError, false),
@@ -181,7 +188,8 @@ mod tests {
         for status in 100..1000 {
             for code in [None, Some("401013"), Some("403020"), Some("2114-400"), Some("1100-400")] {
                 if asks_for_fresh_token(status, code) {
-                    assert_eq!(classify(status, code), Unauthorized, "{status} {code:?}");
+                    let kind = classify(status, code);
+                    assert!(matches!(kind, Unauthorized | CredentialsRefused), "{status} {code:?}");
                 }
             }
         }

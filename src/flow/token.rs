@@ -108,6 +108,14 @@ impl TokenSource {
         }
     }
 
+    /// Whether there is a token that is still good.
+    pub fn is_ready(&self) -> bool {
+        match &self.inner.kind {
+            Kind::Fixed(_) => true,
+            Kind::Ims(cache) => cache.is_ready(),
+        }
+    }
+
     /// Another token than `refused`, or `None` if there is no other that could help.
     pub async fn renew(&self, refused: &AccessToken) -> Result<Option<Arc<AccessToken>>, Failure> {
         match &self.inner.kind {

@@ -10,6 +10,7 @@ use tracing::info;
 use super::{Handled, Handler, Past};
 use crate::contract::job::Job;
 use crate::flow::{CreateRequest, Created, Failure, FailureKind, FlowApi};
+use crate::guard::{Denied, Purpose};
 use crate::retry::doubt::Doubt;
 use crate::retry::policy::{Attempts, Next, Wait};
 use crate::retry::tier::Tier;
@@ -20,15 +21,17 @@ pub(super) struct Attempting<'a, F> {
     pub(super) handler: &'a Handler<F>,
     pub(super) job: &'a Job,
     pub(super) past: Past,
-    started: Instant,
+    pub(super) started: Instant,
     time_left: Option<Duration>,
-    stop: &'a CancellationToken,
+    pub(super) stop: &'a CancellationToken,
     attempts: Attempts,
-    doubt: Doubt,
+    pub(super) doubt: Doubt,
     /// Whether there ever was a doubt that only look-ups have resolved.
     doubted: bool,
     /// The job's age when this delivery came.
-    age_before: Duration,
+    pub(super) age_before: Duration,
+    /// Whether this delivery has made a call.
+    pub(super) called: bool,
 }
 
 /// Why an attempt ended without a connection.
@@ -40,6 +43,8 @@ pub(super) enum Setback {
     Unsettled(Tier),
     /// The job's time is up.
     Expired,
+    /// No call may be made for now.
+    Denied(Denied),
 }
 
 impl From<Failure> for Setback {
@@ -62,7 +67,19 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         let doubt = if job.marked_description.is_some() { past.doubt } else { Doubt::None };
         let age_before = past.first_seen_at.map(since).unwrap_or_default();
         let doubted = doubt != Doubt::None;
-        Self { handler, job, past, started, time_left, stop, attempts, doubt, doubted, age_before }
+        Self {
+            handler,
+            job,
+            past,
+            started,
+            time_left,
+            stop,
+            attempts,
+            doubt,
+            doubted,
+            age_before,
+            called: false,
+        }
     }
 
     /// Tries until the job is done, or is better off elsewhere.
@@ -83,6 +100,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
                 Err(Setback::Stopped) => return self.later(Tier::TenSeconds, before, None),
                 Err(Setback::Unsettled(tier)) => return self.later(tier, before, None),
                 Err(Setback::Expired) => return Handled::Expired { failure: None, attempts: before },
+                Err(Setback::Denied(denied)) => return self.denied(denied, before),
             };
             self.handler.metrics.failed(failure.kind);
             let (delay, failure) = match self.after(failure) {
@@ -115,12 +133,16 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         if self.stop.is_cancelled() {
             return Err(Setback::Stopped);
         }
+        let purpose = if self.attempts.made() > 1 { Purpose::Repeat } else { Purpose::First };
+        let pass = self.permit(purpose).await?;
         let request = CreateRequest {
             ims_org_id: self.job.ims_org_id.as_str().to_owned(),
             sandbox_name: self.job.sandbox_name.as_str().to_owned(),
             body: self.job.body.clone(),
         };
-        match self.handler.flow.create(&request).await {
+        let created = self.handler.flow.create(&request).await;
+        pass.ended(created.as_ref().err());
+        match created {
             Ok(created) if self.doubted => Ok(self.only_one(created).await),
             Ok(created) => Ok((created, false)),
             Err(failure) => {
@@ -191,12 +213,12 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         self.later(Tier::at_least(remaining), attempts, failure)
     }
 
-    fn later(&self, tier: Tier, attempts: u32, failure: Option<Failure>) -> Handled {
+    pub(super) fn later(&self, tier: Tier, attempts: u32, failure: Option<Failure>) -> Handled {
         Handled::Later { tier, attempts, failure, unsettled: self.doubt.unsettled() }
     }
 
     /// A job that ends in doubt because of a limit is looked for once more: its last attempt may have done it.
-    async fn unless_found(&self, end: Handled) -> Handled {
+    async fn unless_found(&mut self, end: Handled) -> Handled {
         if !matches!(end, Handled::Failed { in_doubt: true, limit: Some(_), .. }) {
             return end;
         }
@@ -219,7 +241,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         }
     }
 
-    fn time_left(&self) -> Option<Duration> {
+    pub(super) fn time_left(&self) -> Option<Duration> {
         Some(self.time_left?.saturating_sub(self.started.elapsed()))
     }
 }

@@ -3,12 +3,13 @@
 use tracing::{error, info, warn};
 
 use super::attempt::{Attempting, Setback};
-use crate::flow::{Created, Failure, FindRequest, FlowApi, Found};
+use crate::flow::{Created, FindRequest, FlowApi, Found};
+use crate::guard::Purpose;
 use crate::metrics::attempts::LookupResult;
 
 impl<F: FlowApi> Attempting<'_, F> {
     /// Looks for the connection until it is found, or was not found often enough.
-    pub(super) async fn look_up(&self) -> Result<Option<Created>, Setback> {
+    pub(super) async fn look_up(&mut self) -> Result<Option<Created>, Setback> {
         let lookups = self.handler.rules.lookups;
         for look in 1..=lookups.looks {
             if let Some(Found { connection, duplicates }) = self.find().await? {
@@ -23,7 +24,7 @@ impl<F: FlowApi> Attempting<'_, F> {
         Ok(None)
     }
 
-    async fn find(&self) -> Result<Option<Found>, Failure> {
+    async fn find(&mut self) -> Result<Option<Found>, Setback> {
         let Some(description) = self.job.marked_description.clone() else { return Ok(None) };
         let request = FindRequest {
             ims_org_id: self.job.ims_org_id.as_str().to_owned(),
@@ -34,18 +35,20 @@ impl<F: FlowApi> Attempting<'_, F> {
             name: self.job.name.clone(),
             since: self.past.since,
         };
+        let pass = self.permit(Purpose::Look).await?;
         let found = self.handler.flow.find(&request).await;
+        pass.ended(found.as_ref().err());
         self.handler.metrics.looked_up(match &found {
             Ok(Some(_)) => LookupResult::Found,
             Ok(None) => LookupResult::Absent,
             Err(_) => LookupResult::Failed,
         });
-        found
+        Ok(found?)
     }
 
     /// A create after a doubt is the one way to make a second connection, when an earlier call took effect after all
     /// look-ups. So one more look-up follows; if there are two, the older one counts, for every delivery of the job.
-    pub(super) async fn only_one(&self, created: Created) -> (Created, bool) {
+    pub(super) async fn only_one(&mut self, created: Created) -> (Created, bool) {
         self.handler.metrics.created_in_doubt();
         match self.find().await {
             Ok(Some(Found { connection, mut duplicates })) if connection.id != created.id => {
@@ -61,8 +64,11 @@ impl<F: FlowApi> Attempting<'_, F> {
                 (created, false)
             }
             Ok(None) => (created, false),
-            Err(failure) => {
-                warn!(error = %failure, "it could not be checked whether the connection is the only one");
+            Err(setback) => {
+                warn!(
+                    error = setback.why(),
+                    "it could not be checked whether the connection is the only one"
+                );
                 (created, false)
             }
         }

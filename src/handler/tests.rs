@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::script::job;
-use self::script::{Script, StopDuringCall, absent, created, failed, failed_asking, policy, rules};
+use self::script::{Script, StopDuringCall, absent, created, failed, failed_asking, guard, policy, rules};
 use super::{Handled, Handler, Past};
 use crate::flow::FailureKind;
 use crate::metrics::Metrics;
@@ -114,7 +114,9 @@ async fn at_shutdown_a_waiting_job_waits_on_elsewhere_and_no_attempt_is_burnt() 
 #[tokio::test(start_paused = true)]
 async fn a_call_under_way_is_finished_at_shutdown() {
     let stop = CancellationToken::new();
-    let handler = Handler::new(StopDuringCall(stop.clone()), rules(), Metrics::new().unwrap().attempts);
+    let metrics = Metrics::new().unwrap();
+    let handler =
+        Handler::new(StopDuringCall(stop.clone()), guard(&metrics), rules(), metrics.attempts.clone());
     let outcome = handler.handle(&job(), Past::NONE, None, &stop).await;
     assert!(matches!(outcome, Handled::Created { .. }), "{outcome:?}");
 }
@@ -172,4 +174,34 @@ async fn a_second_delivery_does_not_wait_in_hand_for_long() {
         Handled::Later { attempts: 3, .. } => assert_eq!(took, policy().hold),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_no_call_may_be_made_a_new_job_stays_in_its_queue_and_none_burns_an_attempt() {
+    let script = Script::new((0..6).map(|_| failed(FailureKind::NotSent)));
+    let outcome = script.handle(Past::NONE, None).await;
+    assert!(matches!(outcome, Handled::Failed { attempts: 4, .. }), "{outcome:?}");
+    let outcome = script.handle(Past::NONE, None).await;
+    assert!(matches!(outcome, Handled::Later { attempts: 2, tier: Tier::TenSeconds, .. }), "{outcome:?}");
+
+    let outcome = script.handle(Past::NONE, None).await;
+    assert!(matches!(outcome, Handled::Unbegun { tier: None, .. }), "{outcome:?}");
+    let outcome = script.handle(Past::NONE, Some(Duration::ZERO)).await;
+    assert!(matches!(outcome, Handled::Expired { attempts: 0, .. }), "{outcome:?}");
+    assert_eq!(script.creates(), 6);
+    assert!(script.counts(r#"calls_denied_total{reason="service_down"} 2"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_waited_for_elsewhere() {
+    let script = Script::new([failed(FailureKind::CredentialsRefused)]);
+    let outcome = script.handle(Past::NONE, None).await;
+    let expected = matches!(
+        outcome,
+        Handled::Later { tier: Tier::TenSeconds, attempts: 1, .. } | Handled::Unbegun { .. }
+    );
+    assert!(expected, "{outcome:?}");
+    let outcome = script.handle(Past { attempts: 1, ..Past::NONE }, None).await;
+    assert!(matches!(outcome, Handled::Unbegun { .. }), "{outcome:?}");
+    assert_eq!(script.creates(), 1);
 }

@@ -153,7 +153,7 @@ impl BrokerMetrics {
             self.blocked.with_label_values(&[role]);
         }
         for result in PublishResult::ALL.map(PublishResult::label) {
-            for kind in ["reply", "parked", "retry"] {
+            for kind in ["reply", "parked", "retry", "put_back"] {
                 self.publishes.with_label_values(&[kind, result]);
             }
             self.publish_duration.with_label_values(&[result]);

@@ -108,11 +108,11 @@ impl Answering<'_> {
         Ok(())
     }
 
-    /// Puts a job into a retry queue, from which it comes back by itself.
+    /// Puts a job into a retry queue, from which it comes back by itself, or to the end of the job queue.
     pub(super) async fn defer(
         &self,
         job: &Delivery,
-        tier: Tier,
+        tier: Option<Tier>,
         history: &History,
         why: &str,
     ) -> Result<(), broker::Error> {
@@ -121,7 +121,11 @@ impl Answering<'_> {
         let why = (!why.is_empty()).then_some((history::LAST_ERROR, why));
         let properties = job.properties.clone().without_headers(&history::ALL);
         let properties = properties.with_headers(history.headers().chain(why));
-        self.park("retry", &self.routes.retry(tier), &properties, &job.body).await
+        let (kind, queue) = match tier {
+            Some(tier) => ("retry", self.routes.retry(tier)),
+            None => ("put_back", self.routes.jobs()),
+        };
+        self.park(kind, &queue, &properties, &job.body).await
     }
 
     /// Publishes to one of the worker's own queues, until it takes the message or is found to be missing.

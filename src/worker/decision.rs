@@ -16,7 +16,7 @@ pub(super) enum Decision {
     Answer(Reply, Option<Parking>),
     /// Nobody can be told: park it, then acknowledge.
     Park(Rejected),
-    /// Put it into a retry queue with what is known of it, then acknowledge.
+    /// Put it into a retry queue, or anew into its own, with what is known of it, then acknowledge.
     Defer(Deferral),
     /// Give it back to the queue as it came.
     HandBack,
@@ -28,9 +28,10 @@ pub(super) struct Parking {
     pub(super) history: History,
 }
 
-/// A wait in a retry queue.
+/// A wait in a queue.
 pub(super) struct Deferral {
-    pub(super) tier: Tier,
+    /// In which retry queue; `None` for the job queue, behind all that is in it.
+    pub(super) tier: Option<Tier>,
     pub(super) history: History,
     pub(super) why: String,
 }
@@ -42,8 +43,8 @@ impl Decision {
             Self::Answer(Reply { outcome: Outcome::Created { .. }, .. }, _) => JobEnd::Created,
             Self::Answer(Reply { outcome: Outcome::Failed { error }, .. }, _) => JobEnd::Failed(error.code),
             Self::Park(_) => JobEnd::Parked,
-            Self::Defer(_) => JobEnd::Deferred,
-            Self::HandBack => JobEnd::HandedBack,
+            Self::Defer(Deferral { tier: Some(_), .. }) => JobEnd::Deferred,
+            Self::Defer(Deferral { tier: None, .. }) | Self::HandBack => JobEnd::HandedBack,
         }
     }
 
@@ -78,7 +79,7 @@ impl Decision {
                 attempts = history.attempts,
                 trials = history.trials,
                 duration_seconds,
-                wait = tier.as_str(),
+                wait = tier.map_or("queue", Tier::as_str),
                 error = why,
                 "the job waits to be tried again"
             ),

@@ -139,9 +139,14 @@ impl<F: FlowApi> Worker<F> {
                 Decision::Answer(reply::failure(&job, failure, in_doubt, limit, attempts), parking)
             }
             Handled::HandedBack => Decision::HandBack,
-            Handled::Later { .. } if delivery.is_stale() => Decision::HandBack,
-            Handled::Later { tier, attempts, failure, unsettled } => Decision::Defer(Deferral {
+            Handled::Later { .. } | Handled::Unbegun { .. } if delivery.is_stale() => Decision::HandBack,
+            Handled::Unbegun { tier, why } => Decision::Defer(Deferral {
                 tier,
+                history: unbegun(delivery, began, self.handler.settle()),
+                why: why.to_string(),
+            }),
+            Handled::Later { tier, attempts, failure, unsettled } => Decision::Defer(Deferral {
+                tier: Some(tier),
                 history: noted(attempts, unsettled),
                 why: failure.map(|failure| failure.to_string()).unwrap_or_default(),
             }),
@@ -261,6 +266,20 @@ fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsettled: Durati
         since: before.since.or(is_first.then_some(began)),
         settled_at: Timestamp::now().checked_add(unsettled).ok(),
         trials: None,
+    }
+}
+
+/// The same, of a job that was not begun: nothing has changed, but that its age counts from now, and that a copy of it does
+/// not say by itself that somebody may have tried it.
+fn unbegun(delivery: &Delivery, came: Timestamp, settle: Duration) -> History {
+    let before = &delivery.history;
+    let tried = delivery.redelivered || before.attempts.is_some();
+    let unsettled = Timestamp::now().checked_add(settle).ok().filter(|_| delivery.redelivered);
+    History {
+        attempts: tried.then_some(before.attempts.unwrap_or_default()),
+        first_seen_at: before.first_seen_at.or(Some(came)),
+        settled_at: unsettled.or(before.settled_at),
+        ..before.clone()
     }
 }
 

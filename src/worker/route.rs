@@ -57,6 +57,11 @@ impl ReplyRoutes {
         self.queues.undeliverable()
     }
 
+    /// Where jobs come from.
+    pub fn jobs(&self) -> String {
+        self.queues.jobs.clone()
+    }
+
     /// Where jobs wait.
     pub fn retry(&self, tier: Tier) -> String {
         self.queues.retry(tier)

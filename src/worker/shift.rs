@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -16,6 +16,7 @@ use crate::broker::delivery::Delivery;
 use crate::broker::publisher::Publisher;
 use crate::broker::session::Session;
 use crate::flow::FlowApi;
+use crate::guard::Gate;
 
 /// How often the connections are looked at while nothing else happens.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,6 +40,9 @@ pub(super) struct Shift<'a, F> {
     trial: Trial,
     /// When jobs last had to make room for a suspect.
     room: Room,
+    /// Whether there is a use in taking jobs.
+    gate: watch::Receiver<Gate>,
+    taking: bool,
 }
 
 /// A suspect for which there is to be room: nothing is taken from the queue meanwhile.
@@ -89,6 +93,8 @@ impl<'a, F: FlowApi> Shift<'a, F> {
             lost,
             trial: Trial::None,
             room: Room::default(),
+            gate: worker.handler.gate(),
+            taking: true,
         }
     }
 
@@ -98,6 +104,9 @@ impl<'a, F: FlowApi> Shift<'a, F> {
         mut losses: mpsc::Receiver<broker::Error>,
     ) -> Result<(), broker::Error> {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
+        if *self.gate.borrow() != Gate::Open {
+            self.obey().await?;
+        }
         loop {
             let on_trial = !matches!(self.trial, Trial::None);
             tokio::select! {
@@ -106,7 +115,8 @@ impl<'a, F: FlowApi> Shift<'a, F> {
                 Some(error) = losses.recv() => return Err(error),
                 _ = check.tick() => self.look_after().await?,
                 () = self.trial.go_on(self.worker), if on_trial => self.go_on_with_trial().await?,
-                delivery = self.session.next(), if !on_trial => self.take(delivery?).await?,
+                Ok(()) = self.gate.changed(), if !on_trial => self.obey().await?,
+                delivery = self.session.next(), if !on_trial && self.session.is_consuming() => self.take(delivery?).await?,
             }
         }
     }
@@ -122,13 +132,32 @@ impl<'a, F: FlowApi> Shift<'a, F> {
     /// Looks whether both connections are well; ends the caution of a careful session, which can leave jobs in hand.
     async fn look_after(&mut self) -> Result<(), broker::Error> {
         self.worker.metrics.broker.connections(Some(self.session.check()?));
-        self.session.watch(self.worker.tasks.is_empty() && matches!(self.trial, Trial::None));
-        if self.session.may_relax(!self.worker.tasks.is_empty()) {
+        let idle = self.worker.tasks.is_empty();
+        self.session.watch(idle && self.session.is_consuming() && matches!(self.trial, Trial::None));
+        if *self.gate.borrow() == Gate::Open && self.session.may_relax(!idle) {
             info!("nothing that could end the session came, taking jobs as usual again");
             let untaken = self.session.relax().await?;
             self.start(untaken);
         }
         Ok(())
+    }
+
+    /// Takes as many jobs as there is a use in. Those that have arrived are told so themselves when they want to call.
+    async fn obey(&mut self) -> Result<(), broker::Error> {
+        let gate = *self.gate.borrow_and_update();
+        let untaken = self.session.stop_consuming().await?;
+        self.start(untaken);
+        let taking = gate == Gate::Open;
+        match (std::mem::replace(&mut self.taking, taking), taking) {
+            (true, false) => info!("no jobs are taken: they wait in the queue until calls can succeed"),
+            (false, true) => info!("jobs are taken as usual again"),
+            _ => {}
+        }
+        match gate {
+            Gate::Shut => Ok(()),
+            Gate::Single => self.session.resume_with(1).await,
+            Gate::Open => self.session.resume_with(u16::MAX).await,
+        }
     }
 
     /// Gives a delivery its task, unless it is a suspect and there is room to be made for it. A suspect for which none is

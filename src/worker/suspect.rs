@@ -24,7 +24,7 @@ impl<F: FlowApi> Worker<F> {
             let settled_at = settled_at.or_else(|| Timestamp::now().checked_add(unsettled).ok());
             let attempts = Some(history.attempts.unwrap_or_default());
             let history = History { attempts, settled_at, trials: Some(trials), ..history.clone() };
-            Some(Decision::Defer(Deferral { tier: Tier::TenSeconds, history, why: why.to_owned() }))
+            Some(Decision::Defer(Deferral { tier: Some(Tier::TenSeconds), history, why: why.to_owned() }))
         };
         match suspicion::of(history.trials, delivery.redelivered, delivery.delivery_count) {
             Suspicion::None => None,
@@ -53,7 +53,7 @@ pub(super) fn most_in_hand(delivery: &Delivery) -> Option<u16> {
 /// A suspect that was not tried goes round once more, as it is.
 pub(super) fn untried(delivery: &Delivery) -> Decision {
     Decision::Defer(Deferral {
-        tier: Tier::TenSeconds,
+        tier: Some(Tier::TenSeconds),
         history: delivery.history.clone(),
         why: String::new(),
     })

@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
-use crate::support::corner::{SOON, job};
+use crate::support::corner::{BOLD, SOON, job};
 use crate::support::eventually::eventually;
 use crate::support::scene::Scene;
 
-/// Three attempts for a job at the most, and no long pauses.
+/// Three attempts for a job at the most, no long pauses, and no job that pays for what others have met.
 fn quick(env: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
-    [&[("RETRY_ATTEMPTS", "3")], &SOON[..], env].concat()
+    [&[("RETRY_ATTEMPTS", "3")], &BOLD[..], &SOON[..], env].concat()
 }
 
 /// A port that nobody listens on.
@@ -107,7 +107,6 @@ fn refusals() -> Vec<Case> {
         rejected("redirect", json!({ "kind": "redirect", "status": 302, "location": REFUSED }), 302, ""),
         rejected("moved", json!({ "kind": "redirect", "status": 308, "location": REFUSED }), 308, ""),
         unauthorized("401-wrong-organisation", status(401, "flow", "2001-401"), 401, "2001-401"),
-        unauthorized("403-api-key", status(403, "gateway", "403003"), 403, "403003"),
         unauthorized("403-permission", status(403, "flow", "2120-403"), 403, "2120-403"),
         unauthorized("403-html", raw(403, "text/html", "<html>no</html>"), 403, ""),
     ]
@@ -353,7 +352,7 @@ async fn an_ims_that_cannot_be_reached_makes_jobs_unavailable() {
 #[tokio::test]
 async fn a_secret_that_ims_refuses_makes_jobs_unauthorized() {
     let options = Options { client_secrets: vec!["another".to_owned()], ..Options::default() };
-    let scene = Scene::with(options, &quick(&[])).await;
+    let scene = Scene::with(options, &quick(&[("RETRY_ATTEMPTS", "1")])).await;
     let reply = scene.ask(&job("no-token")).await;
     let error = &reply["error"];
     assert_eq!(
@@ -383,7 +382,7 @@ async fn an_expired_token_is_replaced_and_the_job_done() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_for_good_is_replaced_once() {
-    let scene = Scene::start(&quick(&[])).await;
+    let scene = Scene::start(&quick(&[("RETRY_ATTEMPTS", "1")])).await;
     scene.sim.fault(json!({ "fault": status(401, "gateway", "401013") })).await;
     let reply = scene.ask(&job("refused")).await;
     assert_eq!(told(&reply), fatal("", Value::Null, "unauthorized", 401, "401013").expected(), "{reply}");

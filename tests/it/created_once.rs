@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::support::broker::Message;
 use crate::support::command::run;
-use crate::support::corner::{Corner, ORG, SANDBOX, SOON, job};
+use crate::support::corner::{BOLD, Corner, ORG, SANDBOX, SOON, job};
 use crate::support::eventually::eventually;
 use crate::support::rig::Replies;
 use crate::support::worker::WorkerProcess;
@@ -81,7 +81,7 @@ async fn a_job_creates_at_most_one_connection() {
     const JOBS: usize = 1_000;
     let corner = corner(Latency::None).await;
     corner.sim.fault(json!({ "when": "after", "fault": { "kind": "close" } })).await;
-    let worker = corner.worker(&[&SOON[..], &QUICK_LOOKS].concat()).await;
+    let worker = corner.worker(&[&SOON[..], &QUICK_LOOKS, &BOLD].concat()).await;
     corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
     let replies = answered(&corner, JOBS).await;
     corner.settled().await;
@@ -96,7 +96,7 @@ async fn a_worker_that_is_killed_again_and_again_creates_each_connection_once() 
     const KILLS: usize = 20;
     let corner = corner(Latency::Fixed { ms: 30 }).await;
     corner.declare_short_retries("quorum", SETTLED).await;
-    let settings = [&SOON[..], &QUICK_LOOKS, &[("CONCURRENCY", "16")]].concat();
+    let settings = [&SOON[..], &QUICK_LOOKS, &BOLD, &[("CONCURRENCY", "16")]].concat();
     let mut worker = corner.worker(&settings).await;
     corner.submit_all((0..JOBS).map(|number| job(&id(number)))).await;
     let mut random = fastrand::Rng::with_seed(1);
@@ -124,7 +124,7 @@ async fn replayed_jobs_are_created_once_even_if_the_replay_is_killed_and_repeate
     let close = |when: &str, rate: f64| json!({ "when": when, "rate": rate, "fault": { "kind": "close" } });
     let blind = json!({ "endpoint": "find", "fault": { "kind": "status", "status": 500 } });
     corner.sim.fault(json!([close("after", 0.5), close("before", 1.0), blind])).await;
-    let settings = [&SOON[..], &QUICK_LOOKS].concat();
+    let settings = [&SOON[..], &QUICK_LOOKS, &BOLD].concat();
     let hasty = corner.worker(&[&settings[..], &[("RETRY_ATTEMPTS", "1")]].concat()).await;
     corner.submit_all((0..jobs).map(|number| job(&id(number)))).await;
     corner.vhost.take(&corner.reply_queue(), jobs, 2 * PATIENCE).await;

@@ -32,6 +32,7 @@ mod memory;
 mod metrics;
 mod panics;
 mod poison_messages;
+mod protection;
 mod publisher;
 mod readme;
 mod replies;

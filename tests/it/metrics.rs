@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::PATIENCE;
-use crate::support::corner::{Corner, SOON, job_named};
+use crate::support::corner::{BOLD, Corner, SOON, job_named};
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::worker::WorkerProcess;
@@ -20,8 +20,13 @@ mod page;
 use page::Page;
 
 /// What is not zero in a worker that has done nothing: it exists, and it has failed to reach its broker.
-const NOT_ZERO: [&str; 3] =
-    ["connection_worker_build_info", "connection_worker_amqp_session_failures_total", "process_"];
+const NOT_ZERO: [&str; 5] = [
+    "connection_worker_build_info",
+    "connection_worker_amqp_session_failures_total",
+    "connection_worker_organisation_concurrency_limit",
+    "connection_worker_retry_budget_ratio",
+    "process_",
+];
 
 /// A worker whose broker is nowhere.
 fn lonely_worker() -> WorkerProcess {
@@ -108,7 +113,7 @@ async fn assert_health(worker: &WorkerProcess, connected: bool) {
 }
 
 /// What has been counted after [`the_counters_tell_what_happened`]; everything else stands at 0, or is a time.
-const COUNTED: [(&str, f64); 34] = [
+const COUNTED: [(&str, f64); 37] = [
     (r"amqp_sessions_total", 1.0),
     (r#"attempt_failures_total{kind="refused"}"#, 1.0),
     (r#"attempt_failures_total{kind="throttled"}"#, 1.0),
@@ -138,6 +143,9 @@ const COUNTED: [(&str, f64); 34] = [
     // Gauges.
     (r#"amqp_connection_up{role="consume"}"#, 1.0),
     (r#"amqp_connection_up{role="publish"}"#, 1.0),
+    (r"retry_budget_ratio", 1.0),
+    (r#"organisation_concurrency_limit{organisation="1234@AdobeOrg"}"#, 256.0),
+    (r#"organisation_concurrency_limit{organisation="other"}"#, 256.0),
     // Stands for the build; its value says nothing.
     (concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
     // The jobs of this test carry no timestamp, so nobody knows how long they lay in the queue.
@@ -151,7 +159,7 @@ const COUNTED: [(&str, f64); 34] = [
 #[tokio::test]
 async fn the_counters_tell_what_happened() {
     let corner = Corner::new().await;
-    let worker = corner.worker(&SOON).await;
+    let worker = corner.worker(&[&SOON[..], &BOLD].concat()).await;
     let before = Page::read(&worker.metrics().await);
     corner
         .sim

@@ -10,7 +10,8 @@ use connection_worker::broker::topology::{Queues, TopologyMode};
 use connection_worker::broker::watchdog::Timing;
 use connection_worker::contract::ids::{ImsOrgId, SandboxName};
 use connection_worker::contract::{Defaults, Limits};
-use connection_worker::flow::{CreateRequest, Created, Failure, FindRequest, FlowApi, Found};
+use connection_worker::flow::{CreateRequest, Created, Failure, FindRequest, FlowApi, Found, ProbeRequest};
+use connection_worker::guard::{BreakerRules, Guard, GuardRules};
 use connection_worker::handler::{Handler, Rules};
 use connection_worker::metrics::Metrics;
 use connection_worker::retry::doubt::Lookups;
@@ -40,6 +41,14 @@ impl FlowApi for Explosive {
 
     async fn find(&self, _request: &FindRequest) -> Result<Option<Found>, Failure> {
         Ok(None)
+    }
+
+    async fn probe(&self, _request: &ProbeRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
+        true
     }
 }
 
@@ -72,7 +81,18 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         deadline: second,
     };
     let lookups = Lookups { looks: 1, pause: second, settle: second };
-    let handler = Handler::new(flow, Rules { policy, lookups }, metrics.attempts.clone());
+    let breaker = BreakerRules { failures: 20, ratio: 0.5, window: second, longest_pause: second };
+    let guard = GuardRules {
+        breaker,
+        retry_share: 0.2,
+        concurrency: CONCURRENCY,
+        adaptive: true,
+        rate: None,
+        longest_retry_after: second * 60,
+        organisations: Vec::new(),
+    };
+    let guard = Guard::new(guard, metrics.guard.clone());
+    let handler = Handler::new(flow, guard, Rules { policy, lookups }, metrics.attempts.clone());
     let routes = ReplyRoutes::new(queues, &["*".to_owned()]);
     let defaults = Defaults {
         ims_org_id: Some(ImsOrgId::parse(ORG).unwrap()),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
 use crate::support::broker::{Broker, Counts, Message};
-use crate::support::corner::{Corner, SOON, job};
+use crate::support::corner::{BOLD, Corner, SOON, job};
 use crate::support::eventually::eventually;
 
 /// As long as a job waits in the retry queues of these tests, whatever their names say.
@@ -51,7 +51,7 @@ async fn a_long_wait_is_spent_in_the_queue_that_fits() {
         corner.vhost.delete_queue(&corner.retry_queue(tier)).await;
         corner.vhost.declare_quorum(&corner.retry_queue(tier)).await;
     }
-    let worker = corner.worker(&SOON).await;
+    let worker = corner.worker(&[SOON.as_slice(), &BOLD].concat()).await;
     for (asked, tier) in [("6", "10s"), ("11", "1m"), ("300", "10m"), ("86400", "1h")] {
         corner.sim.fault(throttled(1, asked)).await;
         let id = format!("asked-{asked}");
@@ -92,7 +92,10 @@ async fn a_waiting_job_comes_back_with_its_attempts_and_is_done() {
     for queue_type in ["quorum", "classic"] {
         let Some(corner) = corner(queue_type).await else { return };
         corner.sim.fault(throttled(6, "60")).await;
-        let workers = [corner.worker(&SOON).await, corner.worker(&SOON).await];
+        let workers = [
+            corner.worker(&[SOON.as_slice(), &BOLD].concat()).await,
+            corner.worker(&[SOON.as_slice(), &BOLD].concat()).await,
+        ];
         let reply = corner.ask(&job("patient")).await;
         assert_eq!((&reply["status"], &reply["attempts"]), (&json!("created"), &json!(7)), "{reply}");
         assert_eq!(reply["connection"]["recovered"], false);
@@ -108,7 +111,7 @@ async fn a_waiting_job_comes_back_with_its_attempts_and_is_done() {
 async fn a_job_that_uses_up_its_attempts_is_answered_and_parked() {
     let Some(corner) = corner("quorum").await else { return };
     corner.sim.fault(json!({ "fault": { "kind": "throttle", "retryAfter": "60" } })).await;
-    let worker = corner.worker(&[&SOON[..], &[("RETRY_ATTEMPTS", "3")]].concat()).await;
+    let worker = corner.worker(&[&SOON[..], &BOLD, &[("RETRY_ATTEMPTS", "3")]].concat()).await;
     let reply = corner.ask(&job("hopeless")).await;
     let error = &reply["error"];
     assert_eq!((&error["code"], &error["retryable"]), (&json!("throttled"), &json!(true)), "{reply}");
@@ -129,7 +132,7 @@ async fn a_job_that_uses_up_its_attempts_is_answered_and_parked() {
 async fn a_waiting_job_survives_every_worker() {
     let Some(corner) = corner("quorum").await else { return };
     corner.sim.fault(throttled(1, "60")).await;
-    let worker = corner.worker(&SOON).await;
+    let worker = corner.worker(&[SOON.as_slice(), &BOLD].concat()).await;
     corner.submit(&job("orphan")).await;
     worker.wait_count(r#"connection_worker_jobs_completed_total{outcome="deferred"}"#, 1, PATIENCE).await;
     drop(worker);
@@ -137,7 +140,7 @@ async fn a_waiting_job_survives_every_worker() {
         corner.vhost.counts(&corner.jobs_queue()).await == Counts { ready: 1, unacked: 0 }
     })
     .await;
-    let worker = corner.worker(&SOON).await;
+    let worker = corner.worker(&[SOON.as_slice(), &BOLD].concat()).await;
     let reply = corner.reply().await.json();
     assert_eq!((&reply["status"], &reply["attempts"]), (&json!("created"), &json!(2)), "{reply}");
     corner.end(worker).await;
@@ -147,11 +150,11 @@ async fn a_waiting_job_survives_every_worker() {
 #[tokio::test]
 async fn a_sender_can_ask_for_a_look_up_first() {
     let Some(corner) = corner("quorum").await else { return };
-    let first = corner.worker(&SOON).await;
+    let first = corner.worker(&[SOON.as_slice(), &BOLD].concat()).await;
     let before = corner.ask(&job("twice")).await;
     // Another process, which remembers nothing.
     drop(first);
-    let worker = corner.worker(&SOON).await;
+    let worker = corner.worker(&[SOON.as_slice(), &BOLD].concat()).await;
     let mut headers = FieldTable::default();
     headers.insert("job-attempts".into(), AMQPValue::LongInt(0));
     let again = BasicProperties::default().with_headers(headers);

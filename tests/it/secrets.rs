@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::broker::{Broker, Message};
 use crate::support::command::run;
-use crate::support::corner::{Corner, SOON};
+use crate::support::corner::{BOLD, Corner, SOON};
 use crate::support::eventually::eventually;
 use crate::support::simulator::Sim;
 use crate::support::worker::WorkerProcess;
@@ -173,7 +173,7 @@ async fn secrets_stay_inside() {
         ("FLOW_TIMEOUT", "1s"),
         ("RUST_LOG", "trace"),
     ];
-    let worker = corner.worker(&[&env[..], &SOON, &[ATTEMPTS]].concat()).await;
+    let worker = corner.worker(&[&env[..], &SOON, &BOLD, &[ATTEMPTS]].concat()).await;
     eventually("a token is issued", PATIENCE, async || {
         corner.submit(&job.json("token", "token")).await;
         let reply = &corner.reply().await;
@@ -209,7 +209,7 @@ async fn a_fixed_token_stays_inside() {
         ("FLOW_TIMEOUT", "1s"),
         ("RUST_LOG", "trace,lapin=trace,hyper=trace,hyper_util=trace,reqwest=trace,rustls=trace"),
     ];
-    let worker = corner.worker(&[&env[..], &SOON, &[ATTEMPTS]].concat()).await;
+    let worker = corner.worker(&[&env[..], &SOON, &BOLD, &[ATTEMPTS]].concat()).await;
     work(&corner, &job, &canaries, &worker).await;
     assert_arrived(&corner.sim, &job, &token.value).await;
 
@@ -219,7 +219,7 @@ async fn a_fixed_token_stays_inside() {
     let late = job.json("late", "late").to_string();
     corner.submit_raw(BasicProperties::default(), late.as_bytes()).await;
     let reply = &corner.reply().await;
-    assert_eq!(reply.json()["error"]["code"], "unauthorized");
+    assert_eq!(reply.json()["error"]["httpStatus"], 401);
     assert_absent(&canaries, "a reply", &shown(reply));
     assert_silent(worker, &canaries).await;
 }

@@ -80,6 +80,11 @@ impl<I: Issue> Cache<I> {
         &self.issuer
     }
 
+    /// Whether there is a token that is good now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.valid().is_some()
+    }
+
     /// A token that is good now. When it is due, one caller replaces it while the others go on with it.
     pub(super) async fn current(&self) -> Result<Arc<AccessToken>, Failure> {
         match self.valid() {

@@ -135,7 +135,7 @@ impl Ims {
         message.push_str(&self.advice(answer.status, code));
         let kind = match answer.status {
             408 | 429 | 0..=299 | 500.. => FailureKind::TokenUnavailable,
-            _ => FailureKind::Unauthorized,
+            _ => FailureKind::CredentialsRefused,
         };
         let failure = Failure {
             kind,

@@ -87,7 +87,7 @@ async fn an_unchanged_client_secret_is_tried_once() {
     let file = secret_file("old-secret");
     let source = ims_source(server.url(""), SecretSource::File(file.path().to_owned()));
     let failure = source.current().await.unwrap_err();
-    assert_eq!((failure.kind, failure.http_status), (FailureKind::Unauthorized, Some(401)));
+    assert_eq!((failure.kind, failure.http_status), (FailureKind::CredentialsRefused, Some(401)));
     assert_eq!(failure.flow_code.as_deref(), Some("invalid_client"));
     assert!(failure.message.contains("IMS_CLIENT_SECRET"), "{failure}");
     assert_eq!(server.received().len(), 1);
@@ -97,12 +97,12 @@ async fn an_unchanged_client_secret_is_tried_once() {
 async fn what_ims_says_is_classified() {
     let scope = r#"{"error":"invalid_scope","error_description":"no such scope for canary-secret"}"#;
     for (step, kind, part) in [
-        (json(400, scope), FailureKind::Unauthorized, "openid,AdobeID,session"),
-        (json(403, "{}"), FailureKind::Unauthorized, "HTTP 403"),
-        (json(404, "{}"), FailureKind::Unauthorized, "IMS_URL"),
+        (json(400, scope), FailureKind::CredentialsRefused, "openid,AdobeID,session"),
+        (json(403, "{}"), FailureKind::CredentialsRefused, "HTTP 403"),
+        (json(404, "{}"), FailureKind::CredentialsRefused, "IMS_URL"),
         (
             Step::Answer(answer(302, &[("Location", "/login?x=canary-secret")], "")),
-            FailureKind::Unauthorized,
+            FailureKind::CredentialsRefused,
             "IMS_URL",
         ),
         (json(500, "{}"), FailureKind::TokenUnavailable, "HTTP 500"),

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
 use crate::contract::job::Job;
-use crate::flow::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found};
+use crate::flow::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found, ProbeRequest};
+use crate::guard::{BreakerRules, Guard, GuardRules};
 use crate::handler::{Handled, Handler, Past, Rules};
 use crate::metrics::Metrics;
 use crate::retry::doubt::Lookups;
@@ -64,6 +65,14 @@ impl FlowApi for Player {
             other @ Answer::Create(_) => panic!("a look-up where the script has {other:?}"),
         }
     }
+
+    async fn probe(&self, _request: &ProbeRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
+        true
+    }
 }
 
 impl Script {
@@ -71,7 +80,7 @@ impl Script {
         let state = State { answers: answers.into_iter().collect(), creates: Vec::new(), finds: Vec::new() };
         let player = Player(Arc::new(Mutex::new(state)));
         let metrics = Metrics::new().unwrap();
-        let handler = Handler::new(player.clone(), rules(), metrics.attempts.clone());
+        let handler = Handler::new(player.clone(), guard(&metrics), rules(), metrics.attempts.clone());
         Self { handler, player, metrics }
     }
 
@@ -183,6 +192,22 @@ pub(super) fn rules() -> Rules {
     Rules { policy: policy(), lookups: Lookups { looks: 2, pause: second, settle: second * 5 } }
 }
 
+/// Opens after six failures in a row, and lets as many calls be repeats as there are.
+pub(super) fn guard(metrics: &Metrics) -> Guard {
+    let second = Duration::from_secs(1);
+    let breaker = BreakerRules { failures: 6, ratio: 1.0, window: second * 10, longest_pause: second * 4 };
+    let rules = GuardRules {
+        breaker,
+        retry_share: 1.0,
+        concurrency: 8,
+        adaptive: true,
+        rate: None,
+        longest_retry_after: second * 60,
+        organisations: Vec::new(),
+    };
+    Guard::new(rules, metrics.guard.clone())
+}
+
 /// Is told to stop while it creates.
 pub(super) struct StopDuringCall(pub(super) CancellationToken);
 
@@ -195,5 +220,13 @@ impl FlowApi for StopDuringCall {
 
     async fn find(&self, _request: &FindRequest) -> Result<Option<Found>, Failure> {
         panic!("nothing is in doubt")
+    }
+
+    async fn probe(&self, _request: &ProbeRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
+        true
     }
 }

@@ -125,7 +125,7 @@ pub(super) fn rules() -> Value {
         fault("echo 500", json!({ "kind": "echo", "status": 500 })),
         fault("echo 503", json!({ "kind": "echo", "status": 503 })),
         status("refused", 400, "flow"),
-        status("forbidden", 403, "gateway"),
+        status("forbidden", 403, "raw"),
         status("conflict", 409, "flow"),
         status("broken", 500, "flow"),
         status("gateway", 503, "gateway"),

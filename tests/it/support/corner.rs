@@ -21,6 +21,10 @@ pub(crate) const SANDBOX: &str = "dev";
 pub(crate) const CLIENT_ID: &str = "the-client-id";
 pub(crate) const CLIENT_SECRET: &str = "p8e-the-client-secret";
 
+/// For a worker of which no job waits for what others have met.
+pub(crate) const BOLD: [(&str, &str); 3] =
+    [("BREAKER_FAILURES", "0"), ("RETRY_BUDGET", "1"), ("ADAPTIVE_LIMITS", "off")];
+
 /// For a worker whose retries are to come soon.
 pub(crate) const SOON: [(&str, &str); 5] = [
     ("RETRY_BASE", "1ms"),

@@ -31,7 +31,7 @@ async fn every_shape_of_error_body_is_understood() {
         (
             403,
             r#"{"error_code":403003,"message":"Api Key is invalid"}"#,
-            FailureKind::Unauthorized,
+            FailureKind::CredentialsRefused,
             Some("403003"),
             "HTTP 403: Api Key is invalid",
             Some("header-id"),

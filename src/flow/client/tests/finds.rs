@@ -123,6 +123,6 @@ async fn a_look_up_that_is_refused_for_its_token_says_so() {
     let refused = json(401, r#"{"error_code":"401013","message":"Oauth token is not valid"}"#);
     let (found, lines) = find(vec![refused, page(&[], None)], "d [job a-1]").await;
     // A fixed token has no other, so the refusal is the answer.
-    assert_eq!(found.unwrap_err().kind, FailureKind::Unauthorized);
+    assert_eq!(found.unwrap_err().kind, FailureKind::CredentialsRefused);
     assert_eq!(lines.len(), 1);
 }

@@ -50,17 +50,24 @@ async fn a_second_refusal_is_the_last_word() {
     let ims = Server::start([issued("one"), issued("two")]).await;
     let flow = Server::start([json(401, REFUSED_TOKEN), json(401, REFUSED_TOKEN)]).await;
     let failure = client_of(&ims, &flow).create(&request()).await.unwrap_err();
-    assert_eq!((failure.kind, failure.flow_code.as_deref()), (FailureKind::Unauthorized, Some("401013")));
+    assert_eq!(
+        (failure.kind, failure.flow_code.as_deref()),
+        (FailureKind::CredentialsRefused, Some("401013"))
+    );
     assert_eq!(flow.received().len(), 2);
 }
 
 #[tokio::test]
 async fn a_refusal_that_is_not_about_the_token_costs_no_token() {
-    for (status, code) in [(401, "401014"), (403, "403003"), (403, "403025")] {
+    for (status, code, kind) in [
+        (401, "401014", FailureKind::CredentialsRefused),
+        (403, "403003", FailureKind::CredentialsRefused),
+        (403, "403025", FailureKind::Unauthorized),
+    ] {
         let ims = Server::start([issued("one"), issued("two")]).await;
         let flow = Server::start([json(status, &format!(r#"{{"error_code":"{code}"}}"#))]).await;
         let failure = client_of(&ims, &flow).create(&request()).await.unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Unauthorized);
+        assert_eq!(failure.kind, kind);
         assert_eq!((ims.received().len(), flow.received().len()), (1, 1));
     }
 }

@@ -1,0 +1,282 @@
+//! Whether a call may be made now: protects Flow Service from the worker, and organisations from each other.
+//!
+//! Every call to Flow Service first gets a [`Pass`], and tells it how it ended. What calls have met decides about the next
+//! ones: circuit breakers (for Flow Service, IMS and each organisation), a limit of concurrency and a pace that adapt to
+//! what an organisation is given, and a budget for repeated calls. Knows neither jobs nor HTTP nor AMQP; [`Guard::gate`]
+//! says whether there is a use in taking jobs at all.
+
+mod breaker;
+mod budget;
+mod company;
+mod gate;
+mod limit;
+mod pace;
+mod state;
+mod tenant;
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{info, warn};
+
+pub use self::breaker::{BreakerRules, BreakerState};
+pub use self::gate::{Gate, Scope};
+pub use self::state::Figures;
+use self::state::{Admitted, Answer, Change, State};
+use self::tenant::Queue;
+use crate::contract::ids::{ImsOrgId, SandboxName};
+use crate::flow::Failure;
+use crate::metrics::guard::GuardMetrics;
+
+/// How often who waits looks whether there is company.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the guard goes by.
+#[derive(Debug, Clone)]
+pub struct GuardRules {
+    /// When breakers open.
+    pub breaker: BreakerRules,
+    /// The share of calls that may be repeats in the long run, from 0 to 1.
+    pub retry_share: f64,
+    /// Most calls of one organisation at a time.
+    pub concurrency: u16,
+    /// Whether limits fall and grow with what calls meet.
+    pub adaptive: bool,
+    /// Most calls of one organisation in a second, if there is such a limit.
+    pub rate: Option<f64>,
+    /// Longest `Retry-After` that holds up all calls of an organisation.
+    pub longest_retry_after: Duration,
+    /// The organisations that the worker is set up for; none if any may come.
+    pub organisations: Vec<ImsOrgId>,
+}
+
+/// Why a call may not be made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Flow Service as a whole is down.
+    Service,
+    /// IMS is down, and the organisation has no token.
+    Identity,
+    /// The organisation's calls fail, or its credentials are refused.
+    Organisation,
+    /// The organisation has as much under way as is good for it.
+    Busy,
+    /// So many calls were repeated of late that this one has to wait.
+    Budget,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [Self::Service, Self::Identity, Self::Organisation, Self::Busy, Self::Budget];
+
+    /// The reason in logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service_down",
+            Self::Identity => "ims_down",
+            Self::Organisation => "organisation_down",
+            Self::Busy => "organisation_busy",
+            Self::Budget => "retry_budget",
+        }
+    }
+
+    /// For a person.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Service => "Flow Service is down, and no calls are made until it is back",
+            Self::Identity => "IMS is down, and there is no access token for the organisation",
+            Self::Organisation => {
+                "calls for the organisation fail or its credentials are refused, and none are made until that is over"
+            }
+            Self::Busy => "the organisation has as many calls under way as it is allowed",
+            Self::Budget => "too many calls had to be repeated of late, and this one has to wait",
+        }
+    }
+}
+
+/// A call may not be made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", reason.explanation())]
+pub struct Denied {
+    /// Why.
+    pub reason: Reason,
+    /// After this it is worth asking again.
+    pub wait: Duration,
+}
+
+/// What a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The first call for its job.
+    First,
+    /// A call that was made before and failed.
+    Repeat,
+    /// Looking for what an earlier call has done.
+    Look,
+}
+
+/// Which call is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// For whom.
+    pub ims_org_id: &'a ImsOrgId,
+    /// And where.
+    pub sandbox_name: &'a SandboxName,
+    /// Whether an access token has to be fetched first.
+    pub needs_token: bool,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// How long a job may wait in hand until its call can be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// While other organisations have jobs too: the place in hand is theirs as well.
+    pub in_company: Duration,
+    /// Else. Not shorter.
+    pub alone: Duration,
+}
+
+/// Decides about calls. Clones decide together.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// Told when a breaker has changed.
+    changed: Notify,
+    gate: watch::Sender<Gate>,
+    metrics: GuardMetrics,
+}
+
+impl Guard {
+    /// A guard that has seen nothing yet.
+    pub fn new(rules: GuardRules, metrics: GuardMetrics) -> Self {
+        let now = Instant::now();
+        let mut state = State::new(rules, now);
+        metrics.organisations(&state.organisations(now));
+        let state = Mutex::new(state);
+        let (gate, _) = watch::channel(Gate::Open);
+        Self { inner: Arc::new(Inner { state, changed: Notify::new(), gate, metrics }) }
+    }
+
+    /// Waits until a call may be made, if there is the patience for it. Safe to drop.
+    ///
+    /// Those who wait are let through in the order in which they came; who finds nobody waiting, and room, need not.
+    pub async fn admit(&self, call: Call<'_>, patience: Patience) -> Result<Pass, Denied> {
+        let inner = &self.inner;
+        let asked = Instant::now();
+        let Queue { turn, freed } = match inner.ask(call, asked, patience)? {
+            Answer::Admitted(admitted) => return Ok(self.pass(admitted)),
+            Answer::Wait { queue, .. } => queue,
+        };
+        let mut turn = pin!(turn.lock_owned());
+        let _turn = loop {
+            // Somebody may come meanwhile for whom there has to be room, so the patience is asked for again.
+            match timeout(ASK_AGAIN, &mut turn).await {
+                Ok(turn) => break turn,
+                Err(_) => inner.wait_on(call, asked, patience)?,
+            }
+        };
+        loop {
+            let until = match inner.ask(call, asked, patience)? {
+                Answer::Admitted(admitted) => return Ok(self.pass(admitted)),
+                Answer::Wait { until, .. } => until.min(Instant::now() + ASK_AGAIN),
+            };
+            // Whether it is time or a call has ended, the state knows.
+            drop(timeout_at(until, freed.notified()).await);
+        }
+    }
+
+    fn pass(&self, admitted: Admitted) -> Pass {
+        Pass { inner: Arc::clone(&self.inner), admitted: Some(admitted), began: Instant::now() }
+    }
+}
+
+impl Inner {
+    fn ask(&self, call: Call<'_>, asked: Instant, patience: Patience) -> Result<Answer, Denied> {
+        let answer = self.state().admit(call, asked, patience, Instant::now());
+        answer.inspect_err(|denied| self.metrics.denied(denied.reason))
+    }
+
+    fn wait_on(&self, call: Call<'_>, asked: Instant, patience: Patience) -> Result<(), Denied> {
+        let waits = self.state().wait_on(call, asked, patience, Instant::now());
+        waits.inspect_err(|denied| self.metrics.denied(denied.reason))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether jobs are to be taken, if that has changed.
+    fn tell(&self, state: &State) {
+        let gate = state.gate();
+        self.gate.send_if_modified(|told| std::mem::replace(told, gate) != gate);
+    }
+
+    fn report(&self, change: Change, ims_org_id: &ImsOrgId, failure: Option<&Failure>) {
+        let org = ims_org_id.as_str();
+        match change {
+            Change::None | Change::Probed => {}
+            Change::Opened(scope) => {
+                self.metrics.opened(scope);
+                let error = failure.map(tracing::field::display);
+                let breaker = scope.as_str();
+                warn!(
+                    breaker,
+                    ims_org_id = org,
+                    error,
+                    "a circuit breaker opens: calls fail, and are held back"
+                );
+            }
+            Change::Closed(scope) => {
+                info!(
+                    breaker = scope.as_str(),
+                    ims_org_id = org,
+                    "a circuit breaker closes: calls succeed again"
+                );
+            }
+        }
+    }
+}
+
+/// Permission for one call.
+#[derive(Debug)]
+pub struct Pass {
+    inner: Arc<Inner>,
+    admitted: Option<Admitted>,
+    began: Instant,
+}
+
+impl Pass {
+    /// The call has ended, with an answer or a failure.
+    pub fn ended(mut self, failure: Option<&Failure>) {
+        let Some(admitted) = self.admitted.take() else { return };
+        let mut state = self.inner.state();
+        let change = state.ended(&admitted, self.began, failure, Instant::now());
+        if change == Change::None {
+            return;
+        }
+        self.inner.tell(&state);
+        drop(state);
+        self.inner.changed.notify_one();
+        self.inner.report(change, &admitted.ims_org_id, failure);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(admitted) = self.admitted.take() {
+            self.inner.state().untold(&admitted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! How many calls a second an organisation may make: as many as are not answered with 429. Pure: told the time and how
+//! calls ended.
+//!
+//! After a 429 the rate falls below what it was, and then grows along the curve of TCP CUBIC (RFC
+//! 9438): fast at first, slowly near the rate that was too high, faster again beyond it, much as the AWS SDKs' adaptive retry
+//! mode does. Without a 429 there is no limit but a fixed one that was asked for. Neither is a case for `governor`,
+//! whose rates are fixed when a limiter is made.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The rate after a 429, as a share of what went well. The AWS SDKs cut to 0.7; with 0.85 the mean over a cycle stays above
+/// nine tenths.
+const CUT: f64 = 0.85;
+
+/// So many seconds after a 429 the rate is what it was, however high that is. (CUBIC itself and the AWS SDKs fix the steepness
+/// of the curve instead: then low rates would be tried so often that one call in twenty is refused.)
+const RETURN: f64 = 5.0;
+
+/// It does not fall below this: one call in a second finds out whether more are allowed.
+const LEAST: f64 = 1.0;
+
+/// The first 429 does not cut it to less than this: what a few calls measure is no rate.
+const FIRST: f64 = 10.0;
+
+/// It does not grow beyond this multiple of what is made use of, or it would be no limit when it is needed.
+const BEYOND_USE: f64 = 2.0;
+
+/// A rate is made use of if at least this share of it is.
+const IN_USE: f64 = 0.7;
+
+/// Nobody has been refused for so long: then there is no limit.
+const FORGOTTEN: Duration = Duration::from_secs(300);
+
+/// And no longer than this: after it one call finds out whether more are allowed.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Calls may be ahead of an even pace by so much.
+const BURST: Duration = Duration::from_millis(20);
+
+/// A `Retry-After` longer than this holds up every call of the organisation. One second is the shortest that the header can
+/// say, and many say it always: then the lower rate is the answer.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// A pace that adapts.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// A limit that was asked for, in calls per second.
+    fixed: Option<f64>,
+    longest_pause: Duration,
+    learnt: Option<Learnt>,
+    /// When the next call is due at an even pace.
+    next: Instant,
+    meter: Meter,
+}
+
+/// A rate that 429s have taught.
+#[derive(Debug)]
+struct Learnt {
+    /// What was too much, in calls per second.
+    too_much: f64,
+    /// When that was last seen.
+    at: Instant,
+    rate: f64,
+}
+
+impl Pace {
+    /// No limit, or a fixed one in calls per second. A longer `Retry-After` than `longest_pause` is cut to that.
+    pub(super) fn new(fixed: Option<f64>, longest_pause: Duration, now: Instant) -> Self {
+        Self { fixed, longest_pause, learnt: None, next: now, meter: Meter::new(now) }
+    }
+
+    /// Calls per second that may be made now, if there is a limit.
+    pub(super) fn rate(&mut self, now: Instant) -> Option<f64> {
+        if let Some(learnt) = &mut self.learnt {
+            learnt.grow(now, self.meter.rate(now));
+        }
+        self.learnt.take_if(|learnt| now.saturating_duration_since(learnt.at) >= FORGOTTEN);
+        match (self.fixed, self.learnt.as_ref().map(|learnt| learnt.rate)) {
+            (Some(fixed), Some(learnt)) => Some(fixed.min(learnt)),
+            (fixed, learnt) => fixed.or(learnt),
+        }
+    }
+
+    /// Makes a call, if it is time; an error says how long that will take.
+    pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        let Some(rate) = self.rate(now) else { return Ok(()) };
+        let due = self.next.max(now.checked_sub(BURST).unwrap_or(now));
+        if due > now {
+            return Err(due - now);
+        }
+        self.next = due + Duration::from_secs_f64(1.0 / rate.max(LEAST));
+        Ok(())
+    }
+
+    /// A call was answered and not with a 429.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.meter.count(now);
+    }
+
+    /// A call that began then was answered with a 429.
+    pub(super) fn throttled(&mut self, began: Instant, retry_after: Option<Duration>, now: Instant) {
+        let measured = self.meter.rate(now);
+        let too_much = match &mut self.learnt {
+            // What was begun before the rate fell says nothing about it.
+            Some(learnt) if began <= learnt.at => None,
+            // The measure lags behind a rate that grows, and that rate counts if use was made of it.
+            Some(learnt) => {
+                learnt.grow(now, measured);
+                Some(if measured >= learnt.rate * IN_USE { learnt.rate } else { measured })
+            }
+            None => Some(measured.max(FIRST)),
+        };
+        if let Some(too_much) = too_much {
+            self.learnt = Some(Learnt::from(too_much, now));
+        }
+        if let Some(pause) = retry_after.filter(|pause| *pause > PAUSE_MIN) {
+            self.next = self.next.max(now + pause.min(self.longest_pause).min(PAUSE_MAX));
+        }
+    }
+}
+
+impl Learnt {
+    fn from(too_much: f64, now: Instant) -> Self {
+        let too_much = too_much.max(LEAST);
+        Self { too_much, at: now, rate: (too_much * CUT).max(LEAST) }
+    }
+
+    fn grow(&mut self, now: Instant, used: f64) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        let curve = self.too_much * (1.0 + (1.0 - CUT) * ((passed - RETURN) / RETURN).powi(3));
+        let most = (used * BEYOND_USE).max(self.too_much);
+        self.rate = curve.clamp(LEAST, most.max(LEAST));
+    }
+}
+
+/// Answers per second, over the last one or two seconds.
+#[derive(Debug)]
+struct Meter {
+    began: Instant,
+    count: f64,
+    /// The rate of the second before.
+    before: Option<f64>,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A shorter time than this says nothing about a rate.
+const MEASURABLE: f64 = 0.2;
+
+impl Meter {
+    fn new(now: Instant) -> Self {
+        Self { began: now, count: 0.0, before: None }
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.turn(now);
+        self.count += 1.0;
+    }
+
+    fn rate(&mut self, now: Instant) -> f64 {
+        self.turn(now);
+        let passed = now.saturating_duration_since(self.began).as_secs_f64();
+        match self.before {
+            Some(before) => before * (1.0 - passed) + self.count,
+            None => self.count / passed.max(MEASURABLE),
+        }
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.began);
+        if passed < SECOND {
+            return;
+        }
+        let whole = passed < SECOND * 2;
+        self.before = Some(if whole { self.count } else { 0.0 });
+        self.began = if whole { self.began + SECOND } else { now };
+        self.count = 0.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A service that answers so many calls a second, with a burst of a tenth of that, and 429 beyond.
+    struct Service {
+        rate: f64,
+        tokens: f64,
+        at: Instant,
+    }
+
+    impl Service {
+        fn new(rate: f64, now: Instant) -> Self {
+            Self { rate, tokens: rate / 10.0, at: now }
+        }
+
+        fn takes(&mut self, now: Instant) -> bool {
+            self.tokens = (self.tokens + (now - self.at).as_secs_f64() * self.rate).min(self.rate / 10.0);
+            self.at = now;
+            let takes = self.tokens >= 1.0;
+            if takes {
+                self.tokens -= 1.0;
+            }
+            takes
+        }
+    }
+
+    /// Calls for so many seconds without end, at the pace; gives how many were answered and how many refused.
+    fn calls(pace: &mut Pace, service: &mut Service, from: Instant, seconds: u64) -> (u32, u32) {
+        let (mut now, mut answered, mut refused) = (from, 0, 0);
+        while now < from + SECOND * u32::try_from(seconds).unwrap() {
+            now += Duration::from_micros(100);
+            while let Err(wait) = pace.take(now) {
+                now += wait;
+            }
+            if service.takes(now) {
+                pace.answered(now);
+                answered += 1;
+            } else {
+                pace.throttled(now, None, now);
+                refused += 1;
+            }
+        }
+        (answered, refused)
+    }
+
+    #[test]
+    fn it_comes_near_to_what_is_allowed_and_seldom_goes_beyond() {
+        for rate in [10.0, 50.0, 200.0, 1_000.0] {
+            let start = Instant::now();
+            let (mut pace, mut service) = (Pace::new(None, SECOND * 3600, start), Service::new(rate, start));
+            calls(&mut pace, &mut service, start, 30);
+            let (answered, refused) = calls(&mut pace, &mut service, start + SECOND * 30, 60);
+            let reached = f64::from(answered) / 60.0 / rate;
+            let throttled = f64::from(refused) / f64::from(answered + refused);
+            assert!(reached >= 0.9, "{rate}/s: {reached}");
+            assert!(throttled < 0.05, "{rate}/s: {throttled}");
+        }
+    }
+
+    #[test]
+    fn without_a_refusal_there_is_no_limit() {
+        let now = Instant::now();
+        let mut pace = Pace::new(None, SECOND * 3600, now);
+        assert!((0..10_000).all(|_| pace.take(now) == Ok(())));
+        assert_eq!(pace.rate(now), None);
+    }
+
+    #[test]
+    fn a_fixed_rate_is_kept() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Some(50.0), SECOND * 3600, start);
+        let mut service = Service::new(1e6, start);
+        let (answered, _) = calls(&mut pace, &mut service, start, 10);
+        assert!((500..=505).contains(&answered), "{answered}");
+    }
+
+    #[test]
+    fn who_has_to_wait_is_told_how_long() {
+        let now = Instant::now();
+        let mut pace = Pace::new(Some(1.0), SECOND * 3600, now);
+        assert_eq!(pace.take(now), Ok(()));
+        for _ in 0..3 {
+            let wait = pace.take(now).unwrap_err();
+            assert!(wait > SECOND / 2 && wait <= SECOND, "{wait:?}");
+        }
+        assert_eq!(pace.take(now + SECOND), Ok(()));
+    }
+
+    #[test]
+    fn a_long_retry_after_holds_up_every_call_and_the_shortest_does_not() {
+        let now = Instant::now();
+        for (asked, least) in [(1, 0), (38, 38), (3_600, 60)] {
+            let mut pace = Pace::new(None, SECOND * 3600, now);
+            pace.throttled(now, Some(SECOND * asked), now);
+            let wait = pace.take(now).err().unwrap_or_default();
+            assert_eq!(wait.as_secs(), least, "{asked}");
+        }
+    }
+
+    #[test]
+    fn refusals_of_long_ago_are_forgotten() {
+        let now = Instant::now();
+        let mut pace = Pace::new(None, SECOND * 3600, now);
+        pace.throttled(now, None, now);
+        assert!(pace.rate(now).is_some());
+        assert_eq!(pace.rate(now + FORGOTTEN), None);
+    }
+}

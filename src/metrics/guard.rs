@@ -1,0 +1,178 @@
+//! What is counted about the guard: breakers, limits, and calls that were held back.
+
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::register;
+use crate::contract::ids::ImsOrgId;
+use crate::guard::{BreakerState, Figures, Gate, Reason, Scope};
+
+/// The label of all organisations that the worker was not set up for.
+const OTHER: &str = "other";
+
+/// Counters and gauges of the guard.
+#[derive(Debug, Clone)]
+pub struct GuardMetrics {
+    breaker_open: GaugeVec,
+    breakers_opened: IntCounterVec,
+    organisations_down: IntGauge,
+    paused: IntGauge,
+    denied: IntCounterVec,
+    probes: IntCounter,
+    budget: Gauge,
+    limit: GaugeVec,
+    calls: IntGaugeVec,
+    rate: GaugeVec,
+}
+
+impl GuardMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            breaker_open: register(
+                registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "circuit_breaker_open",
+                        "1 while no call is let through, 0.5 while one at a time is, 0 while all are.",
+                    ),
+                    &["breaker"],
+                )?,
+            )?,
+            breakers_opened: register(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("circuit_breaker_opened_total", "How often a circuit breaker has opened."),
+                    &["breaker"],
+                )?,
+            )?,
+            organisations_down: register(
+                registry,
+                IntGauge::new(
+                    "organisations_down",
+                    "Organisations whose circuit breaker is not closed: their jobs wait.",
+                )?,
+            )?,
+            paused: register(
+                registry,
+                IntGauge::new(
+                    "consuming_paused",
+                    "1 while no job is taken from the queue because no call could be made, or only one at a time to try; else 0.",
+                )?,
+            )?,
+            denied: register(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "calls_denied_total",
+                        "Calls to Flow Service that were not made for now, by why.",
+                    ),
+                    &["reason"],
+                )?,
+            )?,
+            probes: register(
+                registry,
+                IntCounter::new("probes_total", "Calls to Flow Service that only ask whether it is back.")?,
+            )?,
+            budget: register(
+                registry,
+                Gauge::new(
+                    "retry_budget_ratio",
+                    "How much is left of the worker's budget for repeated calls, from 0 to 1.",
+                )?,
+            )?,
+            limit: register(
+                registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "organisation_concurrency_limit",
+                        "Most calls of the organisation at a time, for now; of all others together, the lowest of theirs.",
+                    ),
+                    &["organisation"],
+                )?,
+            )?,
+            calls: register(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "organisation_calls_in_flight",
+                        "Calls of the organisation that are under way.",
+                    ),
+                    &["organisation"],
+                )?,
+            )?,
+            rate: register(
+                registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "organisation_rate_limit",
+                        "Most calls of the organisation in a second, for now; 0 if there is no limit.",
+                    ),
+                    &["organisation"],
+                )?,
+            )?,
+        };
+        metrics.touch_every_label_set();
+        Ok(metrics)
+    }
+
+    fn touch_every_label_set(&self) {
+        for scope in Scope::ALL {
+            self.breakers_opened.with_label_values(&[scope.as_str()]);
+        }
+        self.breakers(BreakerState::Closed, BreakerState::Closed);
+        for reason in Reason::ALL {
+            self.denied.with_label_values(&[reason.as_str()]);
+        }
+        self.gate(Gate::Open);
+        self.budget(1.0);
+        self.organisations(&[(None, Figures::default())]);
+    }
+
+    /// A call was not let through.
+    pub fn denied(&self, reason: Reason) {
+        self.denied.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// A breaker has opened.
+    pub fn opened(&self, scope: Scope) {
+        self.breakers_opened.with_label_values(&[scope.as_str()]).inc();
+    }
+
+    /// Flow Service is asked whether it is back.
+    pub fn probed(&self) {
+        self.probes.inc();
+    }
+
+    /// How the breakers of Flow Service and IMS stand.
+    pub fn breakers(&self, service: BreakerState, ims: BreakerState) {
+        for (scope, state) in [(Scope::Service, service), (Scope::Ims, ims)] {
+            self.breaker_open.with_label_values(&[scope.as_str()]).set(match state {
+                BreakerState::Closed => 0.0,
+                BreakerState::HalfOpen => 0.5,
+                BreakerState::Open => 1.0,
+            });
+        }
+    }
+
+    /// Whether jobs are taken.
+    pub fn gate(&self, gate: Gate) {
+        self.paused.set(i64::from(gate != Gate::Open));
+    }
+
+    /// How much of the budget for repeated calls is left, from 0 to 1.
+    pub fn budget(&self, level: f64) {
+        self.budget.set(level);
+    }
+
+    /// How the organisations fare: those the worker was set up for by name, all others together.
+    pub fn organisations(&self, organisations: &[(Option<ImsOrgId>, Figures)]) {
+        let mut down = 0;
+        for (id, figures) in organisations {
+            let label = [id.as_ref().map_or(OTHER, ImsOrgId::as_str)];
+            self.limit.with_label_values(&label).set(figures.limit.unwrap_or_default());
+            self.calls.with_label_values(&label).set(i64::from(figures.under_way));
+            self.rate.with_label_values(&label).set(figures.rate.unwrap_or_default());
+            down += i64::from(figures.down);
+        }
+        self.organisations_down.set(down);
+    }
+}

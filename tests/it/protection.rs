@@ -1,0 +1,94 @@
+//! Flow Service is protected from the worker: what is down is not called, and the jobs wait where they lie.
+
+use std::path::PathBuf;
+
+use connection_worker::simulator::Options;
+use serde_json::json;
+
+use crate::support::PATIENCE;
+use crate::support::broker::Counts;
+use crate::support::corner::{CLIENT_ID, CLIENT_SECRET, SOON, job};
+use crate::support::eventually::eventually;
+use crate::support::scene::Scene;
+
+/// 1 while no job is taken.
+const PAUSED: &str = "consuming_paused";
+
+/// Far more than the worker has in hand.
+const JOBS: usize = 400;
+
+const FEW_AT_A_TIME: (&str, &str) = ("CONCURRENCY", "16");
+
+async fn submit(scene: &Scene) {
+    scene.submit_all((0..JOBS).map(|number| job(&format!("job-{number}")))).await;
+}
+
+/// Waits until the worker takes nothing, and all but the few jobs that have met the outage lie in their queue.
+async fn wait_paused(scene: &Scene) {
+    eventually("no job is in hand", PATIENCE, async || {
+        let paused = scene.count(PAUSED).await;
+        let Counts { ready, unacked } = scene.vhost.counts(&scene.jobs_queue()).await;
+        let retrying = u64::from(scene.vhost.depth(&scene.retry_queue("10s")).await);
+        let all = ready + retrying == u64::try_from(JOBS).unwrap() && retrying < 50;
+        if paused == 1 && unacked == 0 && all { Ok(()) } else { Err((paused, ready, unacked, retrying)) }
+    })
+    .await;
+}
+
+async fn calls(scene: &Scene) -> u64 {
+    scene.sim.report().await["requests"]["create"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn while_flow_service_is_down_jobs_wait_in_their_queue_and_are_done_when_it_is_back() {
+    let scene = Scene::start(&[&SOON[..], &[FEW_AT_A_TIME]].concat()).await;
+    if !scene.vhost.broker().is_ours() {
+        return;
+    }
+    let down = ["create", "find"]
+        .map(|endpoint| json!({ "endpoint": endpoint, "fault": { "kind": "status", "status": 503 } }));
+    scene.sim.fault(json!(down)).await;
+    submit(&scene).await;
+    wait_paused(&scene).await;
+    // What was in hand when the breaker opened, and no more: a probe creates nothing.
+    let before = calls(&scene).await;
+    assert!(before <= 20 + 2 * 16, "{before} calls");
+    let probes = scene.count("probes_total").await;
+    eventually("some probes fail", PATIENCE, async || scene.count("probes_total").await >= probes + 2).await;
+    assert_eq!(calls(&scene).await, before);
+
+    scene.sim.clear_faults().await;
+    let replies = scene.replies(JOBS).await;
+    assert!(replies.iter().all(|reply| reply.json()["status"] == "created"));
+    scene.settled().await;
+    assert_eq!(scene.vhost.depth(&scene.dead_queue()).await, 0);
+    assert_eq!(scene.sim.report().await["created"], JOBS);
+    assert_eq!(scene.count(PAUSED).await, 0);
+}
+
+#[tokio::test]
+async fn while_the_credentials_are_refused_jobs_wait_in_their_queue_and_are_done_with_the_right_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let file: PathBuf = dir.path().join("secret");
+    std::fs::write(&file, "revoked").unwrap();
+    let options = Options { client_secrets: vec![CLIENT_SECRET.to_owned()], ..Options::default() };
+    let credentials = [
+        ("IMS_CLIENT_ID", CLIENT_ID),
+        ("IMS_CLIENT_SECRET", ""),
+        ("IMS_CLIENT_SECRET_FILE", file.to_str().unwrap()),
+    ];
+    let scene = Scene::with(options, &[&SOON[..], &[FEW_AT_A_TIME], &credentials].concat()).await;
+    if !scene.vhost.broker().is_ours() {
+        return;
+    }
+    submit(&scene).await;
+    wait_paused(&scene).await;
+    assert_eq!(scene.vhost.depth(&scene.reply_queue()).await, 0, "nobody is told that it cannot be done");
+    assert_eq!(calls(&scene).await, 0);
+
+    std::fs::write(&file, CLIENT_SECRET).unwrap();
+    let replies = scene.replies(JOBS).await;
+    assert!(replies.iter().all(|reply| reply.json()["status"] == "created"));
+    scene.settled().await;
+    assert_eq!(scene.vhost.depth(&scene.dead_queue()).await, 0);
+}
