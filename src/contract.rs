@@ -12,8 +12,10 @@ pub mod reply;
 pub mod schema;
 
 mod object;
+mod params;
 mod parse;
 
+pub use params::Remarks;
 pub use parse::{Defaults, Envelope, Limits, Rejected, parse};
 
 #[cfg(test)]

@@ -59,10 +59,26 @@ pub fn by_spec_id(spec_id: &str) -> Option<&'static Source> {
     ALL.iter().find(|source| source.spec_id == spec_id)
 }
 
+/// The source that was probably meant by a name that is none: at most two slips away, upper or lower case aside.
+pub fn nearest(name: &str) -> Option<&'static Source> {
+    // No name is half as long; a message can hold any.
+    let name: String = name.trim().to_lowercase().replace([' ', '_'], "-").chars().take(64).collect();
+    ALL.iter()
+        .map(|source| (strsim::damerau_levenshtein(&name, source.name), source))
+        .filter(|(slips, _)| *slips <= 2)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, source)| source)
+}
+
 impl Source {
     /// The kind of authentication with this `specName`.
     pub fn auth(&self, spec_name: &str) -> Option<&'static Auth> {
         self.auth.iter().find(|auth| auth.spec_name == spec_name)
+    }
+
+    /// The known values of `specName`, for a message.
+    pub fn spec_names(&self) -> String {
+        self.auth.iter().map(|auth| auth.spec_name).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -117,9 +133,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_may_be_misspelt() {
+        for (name, meant) in [
+            ("hubspott", "hubspot"),
+            ("HubSpot", "hubspot"),
+            ("saleforce", "salesforce"),
+            ("Azure_Blob", "azure-blob"),
+        ] {
+            assert_eq!(nearest(name).map(|source| source.name), Some(meant));
+        }
+    }
+
+    #[test]
     fn the_catalogue_is_whole() {
         assert_eq!(ALL.len(), 59);
         assert_eq!(by_name("no-such-source"), None);
+        assert_eq!(nearest("no-such-source"), None);
         assert_eq!(by_spec_id("no-such-id"), None);
     }
 }

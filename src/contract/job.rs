@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use super::ids::{ImsOrgId, JobId, SandboxName};
+use super::params::Remarks;
 use crate::sources;
 
 /// As a regular expression: not only blanks.
@@ -114,6 +115,8 @@ pub struct Job {
     pub marked_description: Option<String>,
     /// When the job is no longer worth doing.
     pub expires_at: Option<Timestamp>,
+    /// What looks wrong with its `auth`, going by the catalogue of sources.
+    pub remarks: Remarks,
     /// The body of `POST /connections`. It carries credentials.
     pub body: Bytes,
 }

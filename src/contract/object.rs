@@ -228,7 +228,7 @@ fn text(raw: &RawValue) -> Result<Cow<'_, str>, String> {
 }
 
 /// The known name that an unknown one was probably meant to be: at most two slips away, upper or lower case aside.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let key = shown(key).to_lowercase();
     known
         .iter()

@@ -13,6 +13,7 @@ use super::job::{
 };
 use super::marker::marked;
 use super::object::{Object, Path, kind};
+use super::params::remarks;
 use super::problem::Problems;
 use super::reply::SCHEMA_VERSION;
 use crate::sources;
@@ -231,6 +232,7 @@ fn resolve(
             return None;
         }
     };
+    let remarks = remarks(&connection_spec.id, &spec_name, &auth.params);
     Some(Job {
         id: job_id?,
         ims_org_id: ims_org_id?,
@@ -239,6 +241,7 @@ fn resolve(
         connection_spec_id: connection_spec.id,
         marked_description,
         expires_at: document.expires_at,
+        remarks,
         body,
     })
 }
@@ -253,7 +256,11 @@ fn missing_job_id(envelope: &Envelope) -> String {
 /// Sets what a source's name stands for; where the job says it too, both must agree.
 fn fill_in_source(name: &str, connection: &mut ConnectionDocument, problems: &mut Problems) {
     let Some(source) = sources::by_name(name) else {
-        problems.add("source", "unknown, expected the name of a source such as hubspot");
+        let what = match sources::nearest(name) {
+            Some(meant) => format!("unknown, did you mean {}?", meant.name),
+            None => "unknown, expected the name of a source such as hubspot".to_owned(),
+        };
+        problems.add("source", what);
         return;
     };
     let spec = ConnectionSpec { id: source.spec_id.to_owned(), version: source.spec_version.to_owned() };
@@ -267,16 +274,15 @@ fn fill_in_source(name: &str, connection: &mut ConnectionDocument, problems: &mu
         Some(_) => {}
         None => connection.connection_spec = Some(spec),
     }
-    let known = || source.auth.iter().map(|auth| auth.spec_name).collect::<Vec<_>>().join(", ");
     match (&connection.auth.spec_name, source.auth) {
         (Some(given), auths) if !auths.iter().any(|auth| auth.spec_name == given) => problems.add(
             "connection.auth.specName",
-            format!("does not agree with source {name}, expected one of {}", known()),
+            format!("does not agree with source {name}, expected one of {}", source.spec_names()),
         ),
         (None, [only]) => connection.auth.spec_name = Some(only.spec_name.to_owned()),
         (None, _) => problems.add(
             "connection.auth.specName",
-            format!("missing, source {name} has more than one: {}", known()),
+            format!("missing, source {name} has more than one: {}", source.spec_names()),
         ),
         _ => {}
     }

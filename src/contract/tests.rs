@@ -4,7 +4,8 @@ use super::ids::{ImsOrgId, SandboxName};
 use super::job::Job;
 use super::parse::{AUTH_FIELDS, CONNECTION_FIELDS, JOB_FIELDS, SPEC_FIELDS};
 use super::reply::{CreatedConnection, ErrorCode, Outcome, Reply, ReplyError, reply_id};
-use super::{Defaults, Envelope, Limits, Rejected, parse, schema};
+use super::{Defaults, Envelope, Limits, Rejected, Remarks, parse, schema};
+use crate::sources::{self, Auth, Source};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -72,6 +73,52 @@ fn a_source_stands_in_for_the_spec_and_the_auth_name() {
     assert_eq!(std::str::from_utf8(&job.body).unwrap(), TUTORIAL);
 }
 
+/// A job that names its source, and the same job with all that the name stands for.
+fn by_name_and_in_full(source: &Source, auth: &Auth) -> (Value, Value) {
+    let params: Value = auth.required.iter().map(|name| ((*name).to_owned(), json!("…"))).collect();
+    let auth = json!({ "specName": auth.spec_name, "params": params });
+    let spec = json!({ "id": source.spec_id, "version": source.spec_version });
+    (
+        json!({ "jobId": "j", "source": source.name, "connection": { "name": "n", "auth": auth } }),
+        json!({ "jobId": "j", "connection": { "name": "n", "auth": auth, "connectionSpec": spec } }),
+    )
+}
+
+#[test]
+fn every_source_stands_in_for_its_spec_in_every_kind_of_authentication() {
+    for source in sources::ALL {
+        for auth in source.auth {
+            let (by_name, in_full) = by_name_and_in_full(source, auth);
+            let job = read(by_name.to_string()).unwrap();
+            assert_eq!(job, read(in_full.to_string()).unwrap(), "{}", source.name);
+            assert_eq!(job.remarks, Remarks::default(), "{}", source.name);
+        }
+        let (mut job, _) = by_name_and_in_full(source, &source.auth[0]);
+        job["connection"]["auth"].as_object_mut().unwrap().remove("specName");
+        match (source.auth.len(), read(job.to_string())) {
+            (1, Ok(_)) => {}
+            (2.., Err(refused)) => assert_eq!(
+                refused.to_string(),
+                format!(
+                    "connection.auth.specName: missing, source {} has more than one: {}",
+                    source.name,
+                    source.spec_names()
+                )
+            ),
+            (_, read) => panic!("{}: {read:?}", source.name),
+        }
+    }
+}
+
+#[test]
+fn a_job_carries_what_the_catalogue_remarks_and_is_taken_all_the_same() {
+    let mut job = tutorial_job();
+    job["connection"]["auth"]["params"].as_object_mut().unwrap().remove("accessToken");
+    let job = read(job.to_string()).unwrap();
+    assert_eq!(job.remarks.faults.to_string(), "connection.auth.params.accessToken: missing");
+    assert!(job.remarks.doubts.is_empty());
+}
+
 #[test]
 fn a_source_must_agree_with_the_spec() {
     let said = refusal(|job| {
@@ -84,8 +131,9 @@ fn a_source_must_agree_with_the_spec() {
         "connection.connectionSpec.id: does not agree with source hubspot; \
          connection.auth.specName: does not agree with source hubspot, expected one of Basic Authentication"
     );
+    assert_eq!(refusal(|job| job["source"] = json!("hubspott")), "source: unknown, did you mean hubspot?");
     assert_eq!(
-        refusal(|job| job["source"] = json!("hubspott")),
+        refusal(|job| job["source"] = json!("sales")),
         "source: unknown, expected the name of a source such as hubspot"
     );
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::contract::Remarks;
 use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
 use crate::contract::job::Job;
 use crate::flow::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found, ProbeRequest};
@@ -172,6 +173,7 @@ pub(in crate::handler) fn job() -> Job {
         connection_spec_id: "s".to_owned(),
         marked_description: Some("d [job j-1]".to_owned()),
         expires_at: None,
+        remarks: Remarks::default(),
         body: Bytes::from_static(b"{}"),
     }
 }
