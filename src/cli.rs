@@ -5,10 +5,11 @@ pub mod run;
 pub mod schema;
 #[cfg(feature = "simulator")]
 pub mod simulate;
+pub mod sources;
 pub mod submit;
 mod terminal;
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub enum Command {
     DeadLetters(Box<dead_letters::DeadLettersOptions>),
     /// Print the JSON Schema of a message
     Schema(schema::SchemaOptions),
+    /// List the sources, or print a job for one of them to fill in
+    Sources(sources::SourcesOptions),
     /// Stand in for Flow Service and IMS, with faults on demand
     #[cfg(feature = "simulator")]
     Simulate(Box<simulate::Args>),
@@ -57,10 +60,21 @@ async fn until_signalled<T>(command: impl AsyncFnOnce(CancellationToken) -> T) -
 
 /// Says what is wrong on standard error, where there are no logs, and ends with `exit`.
 pub fn complain(error: &(dyn std::error::Error + 'static), exit: Exit) -> Exit {
-    let said = writeln!(std::io::stderr(), "connection-worker: {}", Chain(error));
+    let said = writeln!(io::stderr(), "connection-worker: {}", Chain(error));
     // Whoever closed standard error does not want to know.
     drop(said);
     exit
+}
+
+/// Prints on standard output, for commands that do nothing else.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Exit {
+    let mut out = io::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Ok,
+        // The reader closed the pipe; it has what it wanted.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
+        Err(_) => Exit::Software,
+    }
 }
 
 /// How a command can end. The numbers follow `sysexits.h` where it has one that fits.

@@ -1,8 +1,6 @@
 //! `schema`: prints what the contract looks like, for tools in any language.
 
-use std::io::Write;
-
-use super::Exit;
+use super::{Exit, print};
 use crate::contract::schema;
 
 /// Options of `schema`.
@@ -27,10 +25,5 @@ pub fn run(options: &SchemaOptions) -> Exit {
         Message::Job => schema::job(),
         Message::Reply => schema::reply(),
     };
-    match writeln!(std::io::stdout().lock(), "{:#}", schema.to_value()) {
-        Ok(()) => Exit::Ok,
-        // The reader closed the pipe; it has what it wanted.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
-        Err(_) => Exit::Software,
-    }
+    print(|out| writeln!(out, "{:#}", schema.to_value()))
 }

@@ -40,6 +40,7 @@ mod retries;
 mod schema;
 mod secrets;
 mod shutdown;
+mod sources;
 mod start;
 mod starvation;
 mod submit;

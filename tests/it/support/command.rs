@@ -30,6 +30,14 @@ pub(crate) async fn run_with_input(args: &[&str], env: &[(&str, &str)], input: &
     feed(command.args(args).env_clear().envs(env.iter().copied()), input).await
 }
 
+/// Runs commands of the binary in a row, each reading what the one before it prints.
+pub(crate) async fn piped(commands: &[&str], env: &[(&str, &str)]) -> Ran {
+    let binary = env!("CARGO_BIN_EXE_connection-worker");
+    let line: Vec<String> = commands.iter().map(|args| format!("'{binary}' {args}")).collect();
+    let mut command = Command::new("/bin/sh");
+    feed(command.arg("-c").arg(line.join(" | ")).env_clear().envs(env.iter().copied()), "").await
+}
+
 async fn feed(command: &mut Command, input: &str) -> Ran {
     let mut child = command
         .stdin(Stdio::piped())
