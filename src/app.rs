@@ -12,6 +12,7 @@ use crate::admin::{Admin, Readiness};
 use crate::broker;
 use crate::broker::session::{Session, SessionSettings};
 use crate::broker::topology::DELIVERY_LIMIT;
+use crate::checks::Checks;
 use crate::config::RunConfig;
 use crate::flow::client::FlowClient;
 use crate::flow::token::TokenSource;
@@ -69,11 +70,13 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let token = TokenSource::new(config.credentials, metrics.http.clone())?;
     let flow = FlowClient::new(config.flow, token, metrics.http.clone())?;
     let guard = Guard::new(config.guard, metrics.guard.clone());
+    let checks = Checks::new(flow.clone(), config.checks, metrics.checks.clone());
     let handler = Handler::new(flow, guard, config.rules, metrics.attempts.clone());
     let routes = ReplyRoutes::new(config.session.queues.clone(), &config.reply_to_allow);
     let concurrency = config.session.prefetch;
+    let (defaults, limits) = (config.defaults, config.limits);
     let worker =
-        Arc::new(Worker::new(handler, routes, config.defaults, config.limits, metrics.clone(), concurrency));
+        Arc::new(Worker::new(handler, checks, routes, defaults, limits, metrics.clone(), concurrency));
 
     let readiness = Readiness::new(stop.clone());
     let addr = config.admin_addr;

@@ -4,6 +4,7 @@
 //! that is what an empty line in a manifest means. All faults are reported at once, by name, never by value.
 
 mod broker;
+mod checks;
 mod credential;
 mod flow;
 mod guard;

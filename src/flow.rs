@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::Value;
 
 pub use self::http::BuildError;
 use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
@@ -88,6 +89,37 @@ pub struct Found {
     pub duplicates: Vec<String>,
 }
 
+/// A question about the connection spec of a source.
+#[derive(Debug, Clone)]
+pub struct SpecRequest {
+    /// Sent as `x-gw-ims-org-id`; already known to be safe in a header.
+    pub ims_org_id: String,
+    /// Sent as `x-sandbox-name`; already known to be safe in a header.
+    pub sandbox_name: String,
+    /// The connection spec's id.
+    pub connection_spec_id: String,
+}
+
+/// One kind of authentication that a connection spec offers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuthSpec {
+    /// What `auth.specName` has to say.
+    pub name: String,
+    /// The JSON Schema of `auth.params`, as it came: anything can be in it.
+    pub schema: Value,
+}
+
+/// A question about a connection that exists.
+#[derive(Debug, Clone)]
+pub struct ConnectionRequest {
+    /// Sent as `x-gw-ims-org-id`; already known to be safe in a header.
+    pub ims_org_id: String,
+    /// Sent as `x-sandbox-name`; already known to be safe in a header.
+    pub sandbox_name: String,
+    /// The connection's id.
+    pub connection_id: String,
+}
+
 /// A connection as Flow Service tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
@@ -111,6 +143,17 @@ pub trait FlowApi: Send + Sync + 'static {
 
     /// Whether a call could be made without asking IMS for a token first.
     fn has_token(&self, ims_org_id: &ImsOrgId) -> bool;
+    /// Asks what kinds of authentication a connection spec offers.
+    fn auth_specs(
+        &self,
+        request: &SpecRequest,
+    ) -> impl Future<Output = Result<Vec<AuthSpec>, Failure>> + Send;
+
+    /// Asks what state a connection is in. A short word such as `enabled`, with nothing in it that could hurt.
+    fn state(&self, request: &ConnectionRequest) -> impl Future<Output = Result<String, Failure>> + Send;
+
+    /// Has Flow Service try the connection's credentials; tells whether they work.
+    fn test(&self, request: &ConnectionRequest) -> impl Future<Output = Result<bool, Failure>> + Send;
 }
 
 /// What kind of failure a call met. The kind decides the verdict and the reply's code; as a metric label it is bounded.

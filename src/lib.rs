@@ -36,9 +36,8 @@
 //! # What holds everywhere
 //!
 //! * Imports point one way: `contract` knows only `sources`, and `retry` nothing of the rest; `flow` and `broker` know those and
-//!   `metrics` (which borrows the names of failures for its labels); `guard` knows `flow`; `handler` knows both, of `flow` the
-//!   trait [`flow::FlowApi`];
-//!   `worker` knows `handler` and `broker`; `app` all.
+//!   `metrics` (which borrows the names of failures for its labels); `guard` knows `flow`; `handler` and
+//!   `checks` know its trait [`flow::FlowApi`], and `handler` the `guard`; `worker` knows those two and `broker`; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.
 //! * There is no process-wide state: two workers can run in one test.
 //! * An error is typed and classified where it is born: [`flow::FailureKind`] says what a failed call means for the
@@ -53,6 +52,7 @@ pub mod config;
 pub mod app;
 pub mod worker;
 pub mod handler;
+pub mod checks;
 pub mod contract;
 pub mod sources;
 pub mod retry;

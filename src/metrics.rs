@@ -6,6 +6,7 @@
 pub mod attempts;
 pub mod broker;
 pub mod guard;
+pub mod checks;
 pub mod http;
 pub mod jobs;
 
@@ -28,6 +29,8 @@ pub struct Metrics {
     pub attempts: attempts::AttemptMetrics,
     /// Breakers, limits, and calls that were held back.
     pub guard: guard::GuardMetrics,
+    /// Checks besides the create.
+    pub checks: checks::CheckMetrics,
     /// Jobs.
     pub jobs: jobs::JobMetrics,
     /// AMQP.
@@ -48,6 +51,7 @@ impl Metrics {
             http: http::HttpMetrics::new(&registry)?,
             attempts: attempts::AttemptMetrics::new(&registry)?,
             guard: guard::GuardMetrics::new(&registry)?,
+            checks: checks::CheckMetrics::new(&registry)?,
             jobs: jobs::JobMetrics::new(&registry)?,
             broker: broker::BrokerMetrics::new(&registry)?,
             registry,

@@ -34,7 +34,7 @@
 //! | `DELETE /simulator/faults`, `DELETE /simulator/faults/{id}` | drops all rules, or one |
 //! | `POST /simulator/tokens/expire` | no access token is good any more, a fixed one included |
 //! | `POST /simulator/secrets` | `{"clientSecrets":["…"]}`: accepts these (two at most); none means any |
-//! | `GET /simulator/settings`, `PUT /simulator/settings` | `{"latency":…,"findLagMs":…}`; see [`latency::Latency`] |
+//! | `GET /simulator/settings`, `PUT /simulator/settings` | `{"latency":…,"findLagMs":…,"enableAfterMs":…}`; see [`latency::Latency`] |
 //! | `GET /simulator/report` | counts; see below |
 //! | `GET /simulator/requests?limit=N` | the last N create requests: HTTP version, headers and raw body |
 //! | `POST /simulator/reset` | forgets connections, counts and requests; rules, secrets and settings as at start |
@@ -108,6 +108,8 @@ pub struct Options {
     pub latency: Latency,
     /// How long a new connection stays out of lists, as if the index lagged behind the writes.
     pub find_lag: Duration,
+    /// How long a new connection is `initializing` before it is `enabled`.
+    pub enable_after: Duration,
     /// The rules of misbehaviour, first match acts.
     pub faults: Vec<Rule>,
     /// Makes ids, latencies and rates repeatable, as far as the order of requests is; `None`: random.
@@ -132,6 +134,7 @@ impl Default for Options {
             sandboxes: Vec::new(),
             latency: Latency::None,
             find_lag: Duration::ZERO,
+            enable_after: Duration::ZERO,
             faults: Vec::new(),
             seed: None,
             max_connections: 1_000_000,
@@ -182,6 +185,10 @@ impl State {
 
     fn find_lag(&self) -> Duration {
         locked(&self.settings).find_lag()
+    }
+
+    fn enable_after(&self) -> Duration {
+        locked(&self.settings).enable_after()
     }
 
     fn store<T>(&self, read: impl FnOnce(&store::Store) -> T) -> T {

@@ -38,6 +38,7 @@ use crate::broker;
 use crate::broker::delivery::{Delivery, Settlement};
 use crate::broker::publisher::Publisher;
 use crate::broker::session::Session;
+use crate::checks::Checks;
 use crate::contract::{Defaults, Limits};
 use crate::flow::FlowApi;
 use crate::handler::Handler;
@@ -54,6 +55,7 @@ const CLOSE_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Worker<F> {
     handler: Handler<F>,
+    checks: Checks<F>,
     routes: ReplyRoutes,
     defaults: Defaults,
     limits: Limits,
@@ -81,6 +83,7 @@ impl<F: FlowApi> Worker<F> {
     /// A worker that works on at most `concurrency` jobs at a time.
     pub fn new(
         handler: Handler<F>,
+        checks: Checks<F>,
         routes: ReplyRoutes,
         defaults: Defaults,
         limits: Limits,
@@ -90,6 +93,7 @@ impl<F: FlowApi> Worker<F> {
         let slots = Arc::new(Semaphore::new(usize::from(concurrency)));
         Self {
             handler,
+            checks,
             routes,
             defaults,
             limits,

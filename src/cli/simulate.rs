@@ -33,7 +33,7 @@ Control while it runs, JSON both ways, on the same port:
   DELETE /simulator/faults[/ID]       drop all rules, or one
   POST   /simulator/tokens/expire     no access token is good any more
   POST   /simulator/secrets           {"clientSecrets":["new","old"]}
-  GET    /simulator/settings          {"latency":{"kind":"fixed","ms":20},"findLagMs":0}
+  GET    /simulator/settings          {"latency":{"kind":"fixed","ms":20},"findLagMs":0,"enableAfterMs":0}
   PUT    /simulator/settings          the same, to change them
   POST   /simulator/reset             forget connections, counts and requests; rules as at start
 
@@ -55,6 +55,8 @@ Faults:
   {"kind":"echo","status":400}        repeats the token and the request body in its message
   {"kind":"delay","ms":5000}
   {"kind":"expire_tokens"}
+  {"kind":"state","state":"disabled"}        of a connection, with "endpoint":"get"
+  {"kind":"test_result","result":false}      of a connection's test, with "endpoint":"test"
 On HTTP/2, what closes the connection resets only the stream of its request.
 
 It shows recorded credentials to whoever asks: keep it on a loopback address, and give it
@@ -82,6 +84,9 @@ pub struct Args {
     /// How long new connections stay out of lists.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "0s")]
     pub find_lag: Duration,
+    /// How long new connections are `initializing` before they are `enabled`.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "0s")]
+    pub enable_after: Duration,
     /// A rule of misbehaviour, as JSON; may be repeated, and the first rule that matches acts.
     #[arg(long = "fault", value_name = "JSON")]
     pub faults: Vec<Rule>,
@@ -147,6 +152,7 @@ impl Args {
             sandboxes: self.sandboxes,
             latency: self.latency,
             find_lag: self.find_lag,
+            enable_after: self.enable_after,
             faults: self.faults,
             seed: self.seed,
             max_connections: self.max_connections,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::broker::BrokerOptions;
+use super::checks::CheckOptions;
 use super::flow::{FlowOptions, IMS_TIMEOUT};
 use super::guard::GuardOptions;
 use super::log::{LogOptions, LogSettings};
@@ -12,6 +13,7 @@ use super::setting::Invalid;
 use super::work::WorkOptions;
 use crate::broker::session::SessionSettings;
 use crate::broker::watchdog::Timing;
+use crate::checks::{FETCH_TIMEOUT, Settings};
 use crate::contract::{Defaults, Limits};
 use crate::flow::client::FlowSettings;
 use crate::flow::token::Credentials;
@@ -32,6 +34,8 @@ pub struct RunOptions {
     retry: RetryOptions,
     #[command(flatten)]
     guard: GuardOptions,
+    #[command(flatten)]
+    checks: CheckOptions,
     #[command(flatten)]
     log: LogOptions,
 }
@@ -55,6 +59,8 @@ pub struct RunConfig {
     pub rules: Rules,
     /// When calls are held back.
     pub guard: GuardRules,
+    /// What to look into besides.
+    pub checks: Settings,
     /// Where to serve metrics.
     pub admin_addr: SocketAddr,
     /// How long a drain may take.
@@ -71,19 +77,21 @@ impl RunOptions {
         let broker = self.broker.validate(&mut invalid);
         let flow = self.flow.validate(&mut invalid);
         let rules = self.retry.validate(&mut invalid);
+        let checks = self.checks.validate(&mut invalid);
         let work = self.work.validate(&mut invalid);
         let organisations = work.iter().filter_map(|work| work.defaults.ims_org_id.clone()).collect();
         let concurrency = work.as_ref().map(|work| work.concurrency);
         let longest_retry_after = rules.as_ref().map(|rules| rules.policy.max_retry_after);
         let guard = self.guard.validate(concurrency, organisations, longest_retry_after, &mut invalid);
-        if let (Some(rules), Some((flow, _))) = (&rules, &flow) {
-            check_job_time(rules, flow, &mut invalid);
+        if let (Some(rules), Some((flow, _)), Some(checks)) = (&rules, &flow, &checks) {
+            check_job_time(rules, flow, checks, &mut invalid);
         }
         let config = (|| {
             let (endpoint, queues) = broker?;
             let (mut flow, credentials) = flow?;
             let work = work?;
             let rules = rules?;
+            let checks = checks?;
             flow.max_idle = usize::from(work.concurrency);
             let session = SessionSettings {
                 endpoint,
@@ -102,6 +110,7 @@ impl RunOptions {
                 credentials,
                 rules,
                 guard: guard?,
+                checks,
                 admin_addr: work.admin_addr,
                 drain_grace: work.drain_grace,
                 broker_give_up: work.broker_give_up,
@@ -116,12 +125,14 @@ impl RunOptions {
 
 /// RabbitMQ takes a delivery back after 30 minutes (`consumer_timeout`), and everything in hand with it. Besides its waits
 /// a delivery can take three rounds of look-ups (before and after a call must be over, and after the last attempt), two
-/// calls to create, one to see whether the connection is the only one, and four calls to IMS, each up to its deadline.
+/// calls to create, one to see whether the connection is the only one, and four calls to IMS, each up to its deadline; and the
+/// checks before and after.
 /// Not all of that can come after the waits: this is on the safe side.
-fn check_job_time(rules: &Rules, flow: &FlowSettings, invalid: &mut Invalid) {
+fn check_job_time(rules: &Rules, flow: &FlowSettings, checks: &Settings, invalid: &mut Invalid) {
     const LONGEST: Duration = Duration::from_secs(25 * 60);
     let looking = 3 * rules.lookups.longest(flow.timeout);
-    if HELD_MAX + rules.policy.hold + looking + 3 * flow.timeout + 4 * IMS_TIMEOUT > LONGEST {
+    let checking = FETCH_TIMEOUT + checks.verify_timeout;
+    if HELD_MAX + rules.policy.hold + looking + 3 * flow.timeout + 4 * IMS_TIMEOUT + checking > LONGEST {
         invalid.add(
             "FLOW_TIMEOUT",
             "too long for so many LOOKUPS with such a LOOKUP_PAUSE and RETRY_HOLD: a job could be in hand for longer than 25 minutes, and RabbitMQ takes it back after 30",

@@ -73,7 +73,8 @@ pub(super) struct AuthDocument {
     /// tells it.
     #[schemars(length(min = 1), extend("pattern" = SOME_TEXT))]
     pub(super) spec_name: Option<String>,
-    /// The credentials: free JSON, passed on as they stand.
+    /// The credentials: free JSON, passed on as they stand. What the source's published connection spec requires must be
+    /// among them, unless the worker runs with `SPEC_VALIDATION=off`.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub(super) params: Box<RawValue>,
     /// Any further field, passed on as it stands.

@@ -25,12 +25,11 @@ pub struct Remarks {
 pub(super) fn remarks(spec_id: &str, spec_name: &str, params: &RawValue) -> Remarks {
     let mut remarks = Remarks::default();
     let Some(source) = sources::by_spec_id(spec_id) else { return remarks };
-    match source.auth(spec_name) {
-        Some(auth) => compare(auth, params, &mut remarks),
-        None => {
-            let what = format!("not known for {}, expected one of {}", source.name, source.spec_names());
-            remarks.doubts.add(SPEC_NAME, what);
-        }
+    if let Some(auth) = source.auth(spec_name) {
+        compare(auth, params, &mut remarks);
+    } else {
+        let what = format!("not known for {}, expected one of {}", source.name, source.spec_names());
+        remarks.doubts.add(SPEC_NAME, what);
     }
     remarks
 }

@@ -85,7 +85,7 @@ fn shortened(mut path: String) -> String {
 }
 
 /// A key as the sender wrote it, fit for a log line: bounded, without control characters.
-pub(super) fn shown(name: &str) -> String {
+pub fn shown(name: &str) -> String {
     let mut shown: String =
         name.chars().take(NAME_SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if shown.len() < name.len() && name.chars().count() > NAME_SHOWN {

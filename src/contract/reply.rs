@@ -71,6 +71,43 @@ pub struct CreatedConnection {
     pub sandbox_name: String,
     /// True if the connection was found, made by an earlier attempt, rather than created by this one.
     pub recovered: bool,
+    /// The state that the connection was last seen in, such as `enabled`. Absent if the worker does not look (`VERIFY`), or
+    /// could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Whether the connection was seen to work, as far as the worker looks: it is enabled, or its test passed, or both.
+    /// Absent if the worker does not look. A connection that is not verified exists all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+    /// Why the connection is not verified; there if and only if `verified` is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unverified_reason: Option<UnverifiedReason>,
+}
+
+/// Why a connection is not verified: a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnverifiedReason {
+    /// It is disabled, or was not enabled in time; `state` tells.
+    NotEnabled,
+    /// Flow Service tried it, and it does not work: most likely its credentials are wrong.
+    TestFailed,
+    /// Nobody knows: Flow Service did not say in time, or the worker was stopping.
+    Unavailable,
+}
+
+impl UnverifiedReason {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::NotEnabled, Self::TestFailed, Self::Unavailable];
+
+    /// The reason as it stands on the wire, in logs and in metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotEnabled => "not_enabled",
+            Self::TestFailed => "test_failed",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// Why a job failed.

@@ -1,9 +1,11 @@
-//! Flow Service over HTTP: creates a connection with one call, and looks for one.
+//! Flow Service over HTTP: creates a connection with one call, looks for one, and looks up what a source asks for
+//! and how a connection does.
 //!
 //! Does not decide what comes next: an answer becomes a [`Created`] or a classified [`Failure`], and the only call that is
 //! ever repeated is one that was refused for its token. Knows neither jobs nor queues.
 
 mod find;
+mod look;
 mod probe;
 
 use std::sync::Arc;
@@ -24,7 +26,10 @@ use super::http::{
 use super::problem::Problem;
 use super::redact::Redactor;
 use super::token::{AccessToken, TokenSource};
-use super::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found, ProbeRequest};
+use super::{
+    AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found,
+    ProbeRequest, SpecRequest,
+};
 use crate::contract::ids::ImsOrgId;
 use crate::metrics::http::{CallResult, HttpMetrics, Upstream};
 
@@ -52,6 +57,7 @@ pub struct FlowSettings {
 pub struct FlowClient {
     http: reqwest::Client,
     connections: Url,
+    specs: Url,
     token: TokenSource,
     metrics: HttpMetrics,
     timeout: Duration,
@@ -70,6 +76,7 @@ impl FlowClient {
         Ok(Self {
             http: client(Limits { timeout, connect_timeout, max_idle })?,
             connections: endpoint("FLOW_URL", &url, &["connections"])?,
+            specs: endpoint("FLOW_URL", &url, &["connectionSpecs"])?,
             token,
             metrics,
             timeout,
@@ -230,6 +237,18 @@ impl FlowApi for FlowClient {
 
     fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
         self.token.is_ready()
+    }
+
+    async fn auth_specs(&self, request: &SpecRequest) -> Result<Vec<AuthSpec>, Failure> {
+        self.look_at_spec(request).await
+    }
+
+    async fn state(&self, request: &ConnectionRequest) -> Result<String, Failure> {
+        self.look_at_state(request).await
+    }
+
+    async fn test(&self, request: &ConnectionRequest) -> Result<bool, Failure> {
+        self.look_at_test(request).await
     }
 }
 

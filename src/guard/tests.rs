@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::time::{advance, timeout};
 
 use super::*;
-use crate::flow::{CreateRequest, Created};
-use crate::flow::{FailureKind, FindRequest, FlowApi, Found, ProbeRequest};
+use crate::flow::{
+    AuthSpec, ConnectionRequest, CreateRequest, Created, FailureKind, FindRequest, FlowApi, Found,
+    ProbeRequest, SpecRequest,
+};
 use crate::metrics::Metrics;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -86,6 +88,18 @@ impl FlowApi for Flow {
 
     fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
         true
+    }
+
+    async fn auth_specs(&self, _request: &SpecRequest) -> Result<Vec<AuthSpec>, Failure> {
+        Err(failure(FailureKind::NotSent))
+    }
+
+    async fn state(&self, _request: &ConnectionRequest) -> Result<String, Failure> {
+        Err(failure(FailureKind::NotSent))
+    }
+
+    async fn test(&self, _request: &ConnectionRequest) -> Result<bool, Failure> {
+        Err(failure(FailureKind::NotSent))
     }
 }
 

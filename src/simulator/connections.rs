@@ -67,6 +67,7 @@ fn accept(state: &State, call: &Call, caller: Caller<'_>) -> Result<Response<Pay
     let new = NewConnection {
         id,
         created_at,
+        enabled_at: created_at.saturating_add(milliseconds(state.enable_after())),
         client: caller.client,
         scope: caller.scope,
         name: name.as_deref(),
@@ -168,7 +169,11 @@ pub(super) fn find(state: &State, call: &Call, caller: Caller<'_>) -> Response<P
 /// Connections created after this moment are not listed yet.
 fn visible_until(lag: Duration) -> i64 {
     let now = Timestamp::now().as_millisecond();
-    now.saturating_sub(i64::try_from(lag.as_millis()).unwrap_or(i64::MAX))
+    now.saturating_sub(milliseconds(lag))
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn list(store: &Store, query: &ListQuery, caller: Caller<'_>, visible_until: i64) -> Response<Payload> {

@@ -27,16 +27,26 @@ pub(super) struct Settings {
     pub(super) latency: Latency,
     #[serde(default)]
     find_lag_ms: u64,
+    #[serde(default)]
+    enable_after_ms: u64,
 }
 
 impl Settings {
     pub(super) fn new(options: &Options) -> Self {
-        let find_lag_ms = u64::try_from(options.find_lag.as_millis()).unwrap_or(u64::MAX);
-        Self { latency: options.latency, find_lag_ms }
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            latency: options.latency,
+            find_lag_ms: milliseconds(options.find_lag),
+            enable_after_ms: milliseconds(options.enable_after),
+        }
     }
 
     pub(super) fn find_lag(&self) -> Duration {
         Duration::from_millis(self.find_lag_ms)
+    }
+
+    pub(super) fn enable_after(&self) -> Duration {
+        Duration::from_millis(self.enable_after_ms)
     }
 }
 

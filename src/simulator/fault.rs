@@ -93,6 +93,17 @@ pub enum Fault {
         /// How much longer, in milliseconds.
         ms: u64,
     },
+    /// A connection that is looked at is in this state; `after`. With `"endpoint":"get"`, and a `count` for a state that
+    /// passes. `{"kind":"state","state":"disabled"}`
+    State {
+        /// The state.
+        state: String,
+    },
+    /// The test of a connection comes out so; `after`. With `"endpoint":"test"`. `{"kind":"test_result","result":false}`
+    TestResult {
+        /// What the test says.
+        result: bool,
+    },
     /// All access tokens expire just before the request is looked at. `{"kind":"expire_tokens"}`
     ExpireTokens,
 }
@@ -167,6 +178,8 @@ impl Fault {
             Self::Redirect { .. } => "redirect",
             Self::Echo { .. } => "echo",
             Self::Delay { .. } => "delay",
+            Self::State { .. } => "state",
+            Self::TestResult { .. } => "test_result",
             Self::ExpireTokens => "expire_tokens",
         }
     }
@@ -220,7 +233,11 @@ impl Rule {
 
     pub(super) fn when(&self) -> When {
         self.when.unwrap_or(match self.fault {
-            Fault::Truncate | Fault::InvalidJson | Fault::Huge { .. } => When::After,
+            Fault::Truncate
+            | Fault::InvalidJson
+            | Fault::Huge { .. }
+            | Fault::State { .. }
+            | Fault::TestResult { .. } => When::After,
             _ => When::Before,
         })
     }

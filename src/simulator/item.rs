@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -17,6 +18,8 @@ pub(super) struct Connection {
     pub(super) id: Uuid,
     /// In milliseconds since the epoch.
     pub(super) created_at: i64,
+    /// When it is ready for use, in the same unit.
+    pub(super) enabled_at: i64,
     pub(super) usable: bool,
     pub(super) client: Arc<str>,
     pub(super) org: Arc<str>,
@@ -76,6 +79,11 @@ impl Connection {
         *self.sandbox == *scope.sandbox && *self.org == *scope.org
     }
 
+    /// One of the states that Flow Service documents.
+    fn state(&self) -> &'static str {
+        if Timestamp::now().as_millisecond() < self.enabled_at { "initializing" } else { "enabled" }
+    }
+
     pub(super) fn to_json(&self) -> Result<Box<RawValue>, serde_json::Error> {
         let etag = etag(self.id, self.created_at);
         serde_json::value::to_raw_value(&Item {
@@ -92,7 +100,7 @@ impl Connection {
             name: self.name.as_deref(),
             description: self.description.as_deref(),
             connection_spec: ItemSpec { id: self.spec_id, version: &self.spec_version },
-            state: "enabled",
+            state: self.state(),
             auth: self.auth.as_deref().map(serde_json::from_str).transpose()?,
             version: &etag,
             etag: &etag,
@@ -114,7 +122,7 @@ impl Fields for Connection {
             "description" => self.description.as_deref().map(Cow::Borrowed),
             "connectionSpec.id" => Some(Cow::Borrowed(self.spec_id)),
             "connectionSpec.version" => Some(Cow::Borrowed(&self.spec_version)),
-            "state" => Some(Cow::Borrowed("enabled")),
+            "state" => Some(Cow::Borrowed(self.state())),
             "version" | "etag" => Some(etag(self.id, self.created_at).into()),
             path => {
                 let path = path.strip_prefix("auth.")?;

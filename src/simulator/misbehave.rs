@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::fault::{ErrorAnswer, Fault, Form, Rule, When};
@@ -105,6 +106,10 @@ async fn spoil(
             Ok(answer)
         }
         Fault::Echo { status } => Ok(echo(*status, call)),
+        Fault::State { state } => Ok(in_state(done, state)),
+        Fault::TestResult { result } => {
+            Ok(done.map(|_| Payload::whole(json!({ "result": result }).to_string())))
+        }
         Fault::Delay { .. } | Fault::ExpireTokens => Ok(done), // handled before
     }
 }
@@ -121,6 +126,17 @@ fn truncated(done: Response<Payload>) -> Response<Payload> {
     let mut answer = done.map(|_| Payload::Cut(CutBody::Start(start)));
     answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole.len().max(1)));
     answer
+}
+
+/// Every connection of a page in this state.
+fn in_state(done: Response<Payload>, state: &str) -> Response<Payload> {
+    let Ok(mut page) = serde_json::from_slice::<Value>(&done.body().bytes()) else { return done };
+    for item in page.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(item) = item.as_object_mut() {
+            item.insert("state".to_owned(), state.into());
+        }
+    }
+    done.map(|_| Payload::whole(page.to_string()))
 }
 
 fn throttled(retry_after: Option<&str>) -> Response<Payload> {

@@ -26,6 +26,8 @@ pub(super) struct Scope<'a> {
 pub(super) struct NewConnection<'a> {
     pub(super) id: Uuid,
     pub(super) created_at: i64,
+    /// When it is ready for use.
+    pub(super) enabled_at: i64,
     pub(super) client: &'a str,
     pub(super) scope: Scope<'a>,
     pub(super) name: Option<&'a str>,
@@ -81,6 +83,7 @@ impl Store {
         let connection = Connection {
             id: new.id,
             created_at: new.created_at,
+            enabled_at: new.enabled_at,
             usable: new.usable,
             client: self.share(new.client),
             org: self.share(new.scope.org),

@@ -4,6 +4,7 @@ mod control;
 mod create;
 mod faults;
 mod lists;
+mod states;
 mod tokens;
 
 use std::fmt::Write;

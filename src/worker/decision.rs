@@ -59,6 +59,7 @@ impl Decision {
                 duration_seconds,
                 connection_id = connection.id,
                 recovered = connection.recovered,
+                verified = connection.verified,
                 "job done"
             ),
             Self::Answer(Reply { outcome: Outcome::Failed { error }, attempts, .. }, parked) => info!(

@@ -121,11 +121,18 @@ impl<F: FlowApi> Worker<F> {
         }
         let began = Timestamp::now();
         let past = self.past(delivery);
+        let checking = self.checks.fits(&job, past.doubt != Doubt::None);
+        match stop.run_until_cancelled(checking).await {
+            None => return Decision::HandBack,
+            Some(Err(rejected)) => return self.reject(rejected, delivery),
+            Some(Ok(())) => {}
+        }
         let handled = self.handler.handle(&job, past, time_left(&job), stop).await;
         let noted = |attempts, unsettled| noted(delivery, began, attempts, unsettled);
         match handled {
             Handled::Created { created, recovered, attempts } => {
-                Decision::Answer(reply::created(job, created, recovered, attempts), None)
+                let verdict = self.checks.verify(&job, &created, stop).await;
+                Decision::Answer(reply::created(job, created, recovered, verdict, attempts), None)
             }
             Handled::Expired { failure, attempts } => {
                 Decision::Answer(reply::expired(&job, failure, attempts), None)

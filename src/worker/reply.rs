@@ -1,6 +1,7 @@
 //! What the sender is told: from what came of a job to its reply.
 
 use super::answer::now_to_the_millisecond;
+use crate::checks::Verdict;
 use crate::contract::Rejected;
 use crate::contract::ids::JobId;
 use crate::contract::job::Job;
@@ -9,7 +10,15 @@ use crate::flow::{Created, Failure};
 use crate::retry::policy::Limit;
 
 /// The answer to a job whose connection exists.
-pub(super) fn created(job: Job, created: Created, recovered: bool, attempts: u32) -> Reply {
+pub(super) fn created(
+    job: Job,
+    created: Created,
+    recovered: bool,
+    verdict: Option<Verdict>,
+    attempts: u32,
+) -> Reply {
+    let verified = verdict.as_ref().map(|verdict| verdict.unverified.is_none());
+    let unverified_reason = verdict.as_ref().and_then(|verdict| verdict.unverified);
     Reply {
         schema_version: SCHEMA_VERSION,
         job_id: Some(job.id.as_str().to_owned()),
@@ -22,6 +31,9 @@ pub(super) fn created(job: Job, created: Created, recovered: bool, attempts: u32
                 ims_org_id: job.ims_org_id.as_str().to_owned(),
                 sandbox_name: job.sandbox_name.as_str().to_owned(),
                 recovered,
+                state: verdict.and_then(|verdict| verdict.state),
+                verified,
+                unverified_reason,
             },
         },
         attempts,

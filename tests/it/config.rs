@@ -180,7 +180,8 @@ async fn one_way_to_log_in_is_needed_and_not_two() {
 }
 
 /// Variable, too little, the least, the most, too much.
-const BOUNDS: [(&str, &str, &str, &str, &str); 20] = [
+const BOUNDS: [(&str, &str, &str, &str, &str); 21] = [
+    ("VERIFY_TIMEOUT", "99ms", "100ms", "45s", "46s"),
     ("CONCURRENCY", "0", "1", "2000", "2001"),
     ("PUBLISH_CHANNELS", "0", "1", "1000", "1001"),
     ("MAX_JOB_SIZE", "1023", "1KiB", "128MiB", "134217729"),

@@ -8,9 +8,13 @@ use connection_worker::broker::connection::{Endpoint, Mechanism};
 use connection_worker::broker::session::{Session, SessionSettings};
 use connection_worker::broker::topology::{Queues, TopologyMode};
 use connection_worker::broker::watchdog::Timing;
+use connection_worker::checks::{Checks, Settings, Validation, Verification};
 use connection_worker::contract::ids::{ImsOrgId, SandboxName};
 use connection_worker::contract::{Defaults, Limits};
-use connection_worker::flow::{CreateRequest, Created, Failure, FindRequest, FlowApi, Found, ProbeRequest};
+use connection_worker::flow::{
+    AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FindRequest, FlowApi, Found, ProbeRequest,
+    SpecRequest,
+};
 use connection_worker::guard::{BreakerRules, Guard, GuardRules};
 use connection_worker::handler::{Handler, Rules};
 use connection_worker::metrics::Metrics;
@@ -28,6 +32,7 @@ use crate::support::rig::{Replies, Rig, job_id};
 const CONCURRENCY: u16 = 4;
 
 /// Creates every connection but one.
+#[derive(Clone, Copy)]
 struct Explosive {
     name: &'static str,
 }
@@ -49,6 +54,18 @@ impl FlowApi for Explosive {
 
     fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
         true
+    }
+
+    async fn auth_specs(&self, _request: &SpecRequest) -> Result<Vec<AuthSpec>, Failure> {
+        Ok(Vec::new())
+    }
+
+    async fn state(&self, _request: &ConnectionRequest) -> Result<String, Failure> {
+        Ok("enabled".to_owned())
+    }
+
+    async fn test(&self, _request: &ConnectionRequest) -> Result<bool, Failure> {
+        Ok(true)
     }
 }
 
@@ -100,7 +117,16 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         mark: false,
     };
     let limits = Limits { max_bytes: 1 << 20 };
-    Arc::new(Worker::new(handler, routes, defaults, limits, metrics.clone(), CONCURRENCY))
+    let checks = Checks::new(
+        flow,
+        Settings {
+            validation: Validation::Catalogue,
+            verification: Verification::Off,
+            verify_timeout: second,
+        },
+        metrics.checks.clone(),
+    );
+    Arc::new(Worker::new(handler, checks, routes, defaults, limits, metrics.clone(), CONCURRENCY))
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::fs;
 use connection_worker::cli::{Cli, Exit};
 use connection_worker::config;
 use connection_worker::metrics::Metrics;
+use connection_worker::sources::{self, Auth, Basis};
 
 use crate::bench::figures::{Metric, RATIO};
 use crate::bench::results::{FULL_RUN, Results};
@@ -56,6 +57,24 @@ fn exits() -> String {
     table(&["code", "meaning"], rows)
 }
 
+/// Every source, with what each kind of its authentication asks for.
+fn sources() -> String {
+    let names = |names: &[&str]| names.iter().map(|name| code(name)).collect::<Vec<_>>().join(", ");
+    let kind = |auth: &Auth| {
+        let optional = match auth.optional {
+            [] => String::new(),
+            optional => format!(" ({})", names(optional)),
+        };
+        let certain = if auth.basis == Basis::AuthSpec { "; certain" } else { "" };
+        format!("{}: {}{optional}{certain}", cell(auth.spec_name), names(auth.required))
+    };
+    let rows = sources::ALL.iter().map(|source| {
+        let kinds: Vec<String> = source.auth.iter().map(kind).collect();
+        vec![code(source.name), cell(source.title), code(source.spec_id), kinds.join("<br>")]
+    });
+    table(&["name", "source", "connection spec", "authentication: required params (optional)"], rows)
+}
+
 /// What stands between two markers: where it begins and ends.
 fn between(readme: &str, name: &str) -> (usize, usize) {
     let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->"));
@@ -83,6 +102,11 @@ fn assert_in_readme(name: &str, expected: &str) {
 #[test]
 fn the_readme_names_every_setting() {
     assert_in_readme("config", &settings());
+}
+
+#[test]
+fn the_readme_names_every_source() {
+    assert_in_readme("sources", &sources());
 }
 
 #[test]

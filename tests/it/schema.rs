@@ -204,7 +204,7 @@ async fn the_documented_job_keeps_its_schema() {
     }
 }
 
-fn replies() -> [Value; 3] {
+fn replies() -> [Value; 4] {
     [
         json!({ "schemaVersion": 1, "jobId": "j", "status": "created",
                 "connection": { "id": "2fce94c1", "etag": "\"d403848a\"", "name": "n", "connectionSpecId": "s",
@@ -217,6 +217,11 @@ fn replies() -> [Value; 3] {
         json!({ "schemaVersion": 1, "status": "failed",
                 "error": { "code": "invalid_job", "message": "no", "retryable": false },
                 "attempts": 0, "completedAt": "2026-12-01T00:00:00.5Z" }),
+        json!({ "schemaVersion": 1, "jobId": "j", "status": "created",
+                "connection": { "id": "2fce94c1", "etag": null, "name": "n", "connectionSpecId": "s",
+                                "imsOrgId": "1234@AdobeOrg", "sandboxName": "dev", "recovered": true,
+                                "state": "disabled", "verified": false, "unverifiedReason": "not_enabled" },
+                "attempts": 1, "completedAt": "2026-12-01T00:00:00Z" }),
     ]
 }
 
@@ -229,7 +234,7 @@ async fn the_schema_of_a_reply_and_its_type_agree() {
         let written: Value = serde_json::from_slice(&read.to_json().unwrap()).unwrap();
         assert_eq!(written, reply);
     }
-    let [created, failed, _] = replies();
+    let [created, failed, _, verified] = replies();
     for (reply, place, value) in [
         (&created, "/status", Some(json!("done"))),
         (&created, "/status", Some(json!("failed"))),
@@ -242,6 +247,9 @@ async fn the_schema_of_a_reply_and_its_type_agree() {
         (&created, "/completedAt", Some(json!("now"))),
         (&created, "/schemaVersion", None),
         (&created, "/jobId", Some(json!(1))),
+        (&verified, "/connection/state", Some(json!(1))),
+        (&verified, "/connection/verified", Some(json!("no"))),
+        (&verified, "/connection/unverifiedReason", Some(json!("oops"))),
         (&failed, "/error/code", Some(json!("oops"))),
         (&failed, "/error/message", None),
         (&failed, "/error/retryable", Some(json!("no"))),

@@ -109,7 +109,9 @@ fn summary(reply: &Reply) -> (&'static str, String) {
     match &reply.outcome {
         Outcome::Created { connection } => {
             let etag = connection.etag.as_deref().unwrap_or("none");
-            ("created", format!("connection {} etag {etag}", connection.id))
+            let unverified =
+                connection.unverified_reason.map(|reason| format!(", not verified: {}", reason.as_str()));
+            ("created", format!("connection {} etag {etag}{}", connection.id, unverified.unwrap_or_default()))
         }
         Outcome::Failed { error } => {
             let status = error.http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod answers;
 mod finds;
+mod looks;
 mod secrets;
 mod tokens;
 

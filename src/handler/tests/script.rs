@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::contract::Remarks;
 use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
 use crate::contract::job::Job;
-use crate::flow::{CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found, ProbeRequest};
+use crate::flow::{
+    AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found,
+    ProbeRequest, SpecRequest,
+};
 use crate::guard::{BreakerRules, Guard, GuardRules};
 use crate::handler::{Handled, Handler, Past, Rules};
 use crate::metrics::Metrics;
@@ -73,6 +76,18 @@ impl FlowApi for Player {
 
     fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
         true
+    }
+
+    async fn auth_specs(&self, _request: &SpecRequest) -> Result<Vec<AuthSpec>, Failure> {
+        panic!("the handler asks for no connection spec")
+    }
+
+    async fn state(&self, _request: &ConnectionRequest) -> Result<String, Failure> {
+        panic!("the handler looks at no connection")
+    }
+
+    async fn test(&self, _request: &ConnectionRequest) -> Result<bool, Failure> {
+        panic!("the handler looks at no connection")
     }
 }
 
@@ -230,5 +245,17 @@ impl FlowApi for StopDuringCall {
 
     fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
         true
+    }
+
+    async fn auth_specs(&self, _request: &SpecRequest) -> Result<Vec<AuthSpec>, Failure> {
+        panic!("the handler asks for no connection spec")
+    }
+
+    async fn state(&self, _request: &ConnectionRequest) -> Result<String, Failure> {
+        panic!("the handler looks at no connection")
+    }
+
+    async fn test(&self, _request: &ConnectionRequest) -> Result<bool, Failure> {
+        panic!("the handler looks at no connection")
     }
 }

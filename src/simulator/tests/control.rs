@@ -108,7 +108,7 @@ async fn a_reset_goes_back_to_the_start() {
     );
     assert_eq!(sim.control("GET", "requests", &Value::Null).await.json(), json!({ "requests": [] }));
     let settings = sim.control("GET", "settings", &Value::Null).await.json();
-    assert_eq!(settings, json!({ "latency": { "kind": "none" }, "findLagMs": 0 }));
+    assert_eq!(settings, json!({ "latency": { "kind": "none" }, "findLagMs": 0, "enableAfterMs": 0 }));
     assert_eq!(sim.names("").await, Vec::<String>::new());
     sim.create("a", "").await;
     assert!(sim.try_create("never", "").await.is_none());

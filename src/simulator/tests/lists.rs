@@ -127,7 +127,7 @@ async fn a_lagging_list_does_not_show_the_newest() {
     let id = sim.create("a", "").await;
     assert_eq!(sim.names("?property=name==a").await, Vec::<String>::new());
     assert_eq!(sim.flow("GET", &format!("/connections/{id}")).await.status, 200);
-    let settings = json!({ "latency": { "kind": "none" }, "findLagMs": 0 });
+    let settings = json!({ "latency": { "kind": "none" }, "findLagMs": 0, "enableAfterMs": 0 });
     assert_eq!(sim.control("PUT", "settings", &settings).await.json(), settings);
     assert_eq!(sim.names("?property=name==a").await, ["a"]);
 }
