@@ -1,7 +1,7 @@
 //! Whether a call may be made now: protects Flow Service from the worker, and organisations from each other.
 //!
-//! Every call to Flow Service first gets a [`Pass`], and tells it how it ended. What calls have met decides about the next
-//! ones: circuit breakers (for Flow Service, IMS and each organisation), a limit of concurrency and a pace that adapt to
+//! Every call that a create takes, its look-ups included, first gets a [`Pass`], and tells it how it ended. What calls have
+//! met decides about the next ones: circuit breakers (for Flow Service, IMS and each organisation), a limit of concurrency and a pace that adapt to
 //! what an organisation is given, and a budget for repeated calls. Knows neither jobs nor HTTP nor AMQP; [`Guard::gate`]
 //! says whether there is a use in taking jobs at all.
 
@@ -39,7 +39,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub struct GuardRules {
     /// When breakers open.
     pub breaker: BreakerRules,
-    /// The share of calls that may be repeats in the long run, from 0 to 1.
+    /// How many repeated calls may fail in the long run, as a share of the first ones that succeed, from 0 to 1.
     pub retry_share: f64,
     /// Most calls of one organisation at a time.
     pub concurrency: u16,

@@ -38,6 +38,9 @@ const IMS_ORG_ID: HeaderName = HeaderName::from_static("x-gw-ims-org-id");
 const SANDBOX_NAME: HeaderName = HeaderName::from_static("x-sandbox-name");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// A call that only reads sends nothing that needs hiding.
+const NOTHING: Bytes = Bytes::from_static(b"{}");
+
 /// Where Flow Service is and how long it may take.
 #[derive(Debug, Clone)]
 pub struct FlowSettings {
@@ -186,43 +189,32 @@ impl FlowClient {
         redactor
     }
 
-    /// Another token, if that may help a refused call; else the failure. A call is repeated for this and nothing else.
-    async fn fresh_token(
-        &self,
-        refused: Refused,
-        token: &Arc<AccessToken>,
-    ) -> Result<Arc<AccessToken>, Failure> {
-        let Refused { failure, bad_token } = refused;
+    /// Makes a call, and once more with another token if that may help. A call is repeated for this and nothing else.
+    async fn with_token<T, C>(&self, call: impl Fn(Arc<AccessToken>) -> C) -> Result<T, Failure>
+    where
+        C: Future<Output = Result<T, Refused>>,
+    {
+        let token = self.token.current().await?;
+        let Refused { failure, bad_token } = match call(Arc::clone(&token)).await {
+            Ok(done) => return Ok(done),
+            Err(refused) => refused,
+        };
         if !bad_token {
             return Err(failure);
         }
-        self.token.renew(token).await?.ok_or(failure)
-    }
-
-    async fn search_with_token(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
-        let token = self.token.current().await?;
-        let refused = match self.search(request, &token).await {
-            Ok(found) => return Ok(found),
-            Err(refused) => refused,
-        };
-        let fresh = self.fresh_token(refused, &token).await?;
-        self.search(request, &fresh).await.map_err(|refused| refused.failure)
+        let fresh = self.token.renew(&token).await?.ok_or(failure)?;
+        call(fresh).await.map_err(|refused| refused.failure)
     }
 }
 
 impl FlowApi for FlowClient {
     async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
-        let token = self.token.current().await?;
-        let refused = match self.post(request, &token).await {
-            Ok(created) => return Ok(created),
-            Err(refused) => refused,
-        };
-        let fresh = self.fresh_token(refused, &token).await?;
-        self.post(request, &fresh).await.map_err(|refused| refused.failure)
+        self.with_token(|token| async move { self.post(request, &token).await }).await
     }
 
     async fn find(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
-        match tokio::time::timeout(self.timeout, self.search_with_token(request)).await {
+        let searching = self.with_token(|token| async move { self.search(request, &token).await });
+        match tokio::time::timeout(self.timeout, searching).await {
             Ok(found) => found,
             Err(_) => Err(Failure::new(
                 FailureKind::Timeout,

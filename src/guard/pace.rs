@@ -1,16 +1,15 @@
 //! How many calls a second an organisation may make: as many as are not answered with 429. Pure: told the time and how
 //! calls ended.
 //!
-//! After a 429 the rate falls below what it was, and then grows along the curve of TCP CUBIC (RFC
-//! 9438): fast at first, slowly near the rate that was too high, faster again beyond it, much as the AWS SDKs' adaptive retry
-//! mode does. Without a 429 there is no limit but a fixed one that was asked for. Neither is a case for `governor`,
+//! After a 429 the rate falls below what it was, and then grows along the curve of TCP CUBIC (RFC 9438): fast at first,
+//! slowly near the rate that was too high, faster again beyond it, much as in the AWS SDKs' adaptive retry mode. Without a 429 there is no limit but a fixed one that was asked for. Neither is a case for `governor`,
 //! whose rates are fixed when a limiter is made.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The rate after a 429, as a share of what went well. The AWS SDKs cut to 0.7; with 0.85 the mean over a cycle stays above
+/// The rate after a 429, as a share of the one that was too high. The AWS SDKs cut to 0.7; with 0.85 the mean over a cycle stays above
 /// nine tenths.
 const CUT: f64 = 0.85;
 
@@ -33,15 +32,15 @@ const IN_USE: f64 = 0.7;
 /// Nobody has been refused for so long: then there is no limit.
 const FORGOTTEN: Duration = Duration::from_secs(300);
 
-/// And no longer than this: after it one call finds out whether more are allowed.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-
 /// Calls may be ahead of an even pace by so much.
 const BURST: Duration = Duration::from_millis(20);
 
 /// A `Retry-After` longer than this holds up every call of the organisation. One second is the shortest that the header can
 /// say, and many say it always: then the lower rate is the answer.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// And no longer than this: after it one call finds out whether more are allowed.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// A pace that adapts.
 #[derive(Debug)]

@@ -101,38 +101,32 @@ impl State {
         patience: Patience,
         now: Instant,
     ) -> Result<Answer, Denied> {
-        self.make_room(call.ims_org_id, now);
+        let among_others = !self.is_known(call.ims_org_id, now);
         self.company.heard_of(call.ims_org_id, now);
-        let in_company = self.company.of(call.ims_org_id, now);
         let until = self.until(call, asked, patience, now);
-        let among_others = !self.tenants.contains_key(call.ims_org_id);
         let tenant = self.tenants.get_mut(call.ims_org_id).unwrap_or(&mut self.others);
         tenant.asks(call.needs_token, now);
         self.ims.half_open_if_due(now);
         tenant.breaker.half_open_if_due(now);
-        let mut breakers = vec![(&self.service, Reason::Service), (&tenant.breaker, Reason::Organisation)];
-        if call.needs_token {
-            breakers.push((&self.ims, Reason::Identity));
-        }
-        if let Some((breaker, reason)) = breakers.into_iter().find(|(breaker, _)| !breaker.is_ready()) {
+        let ims = call.needs_token.then_some((&self.ims, Reason::Identity));
+        let breakers = [(&self.service, Reason::Service), (&tenant.breaker, Reason::Organisation)];
+        if let Some((breaker, reason)) = breakers.into_iter().chain(ims).find(|(it, _)| !it.is_ready()) {
             let wait = (breaker.ill_for(now) / 2).clamp(ILL_WAIT_MIN, ILL_WAIT_MAX);
             return Err(Denied { reason, wait });
         }
         // A probe is worth its call whatever it is for.
-        let probes = [&self.service, &tenant.breaker].iter().any(|it| it.state() == BreakerState::HalfOpen);
+        let probes = breakers.iter().any(|(it, _)| it.state() == BreakerState::HalfOpen);
         let repeats = call.purpose == Purpose::Repeat && !probes;
         if repeats && !(self.budget.allows(now) && tenant.budget.allows(now)) {
             return Err(Denied { reason: Reason::Budget, wait: BUDGET_WAIT });
         }
-        let wait = if tenant.limit.allows(tenant.under_way) { tenant.pace.take(now) } else { Err(BUSY_WAIT) };
-        if let Err(wait) = wait {
-            let in_time = now < until && (!in_company || now + wait < until || wait == BUSY_WAIT);
-            let queue = tenant.queue.clone();
-            return if in_time {
-                Ok(Answer::Wait { until: until.min(now + wait), queue })
-            } else {
-                Err(Denied { reason: Reason::Busy, wait })
-            };
+        if !tenant.limit.allows(tenant.under_way) {
+            return tenant.busy(BUSY_WAIT, until, now);
+        }
+        if let Err(wait) = tenant.pace.take(now) {
+            // In company, who would wait in vain does not wait at all.
+            let in_vain = self.company.of(call.ims_org_id, now) && now + wait >= until;
+            return tenant.busy(wait, if in_vain { now } else { until }, now);
         }
         tenant.under_way += 1;
         tenant.limit.began(tenant.under_way);
@@ -221,16 +215,19 @@ impl State {
         known
     }
 
-    fn make_room(&mut self, ims_org_id: &ImsOrgId, now: Instant) {
+    /// Whether an organisation is remembered by itself; if there is a place, it is from now on.
+    fn is_known(&mut self, ims_org_id: &ImsOrgId, now: Instant) -> bool {
         if self.tenants.contains_key(ims_org_id) {
-            return;
+            return true;
         }
         if self.tenants.len() >= TENANTS_MAX {
             self.tenants.retain(|_, tenant| !tenant.is_forgettable(now));
         }
-        if self.tenants.len() < TENANTS_MAX {
+        let has_place = self.tenants.len() < TENANTS_MAX;
+        if has_place {
             self.tenants.insert(ims_org_id.clone(), Tenant::new(&self.rules, now));
         }
+        has_place
     }
 }
 

@@ -10,7 +10,8 @@ use super::breaker::Breaker;
 use super::budget::Budget;
 use super::limit::Limit;
 use super::pace::Pace;
-use super::{BreakerState, GuardRules};
+use super::state::Answer;
+use super::{BreakerState, Denied, GuardRules, Reason};
 
 /// One about which nothing was heard for so long is as good as new.
 const FORGOTTEN: Duration = Duration::from_secs(600);
@@ -61,6 +62,15 @@ impl Tenant {
     /// It wants to make a call.
     pub(super) fn asks(&mut self, needs_token: bool, now: Instant) {
         (self.needs_token, self.used_at) = (needs_token, now);
+    }
+
+    /// What a call is told for which there is no room for another `wait`: to wait on, if it is not yet `until`.
+    pub(super) fn busy(&self, wait: Duration, until: Instant, now: Instant) -> Result<Answer, Denied> {
+        if now < until {
+            Ok(Answer::Wait { until: until.min(now + wait), queue: self.queue.clone() })
+        } else {
+            Err(Denied { reason: Reason::Busy, wait })
+        }
     }
 
     /// A call was answered with 429.

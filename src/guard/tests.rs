@@ -212,6 +212,37 @@ async fn a_call_beyond_the_limit_waits_for_another_to_end_and_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_alone_waits_longer_than_in_company() {
+    let guard = guard_with(GuardRules { concurrency: 1, ..rules() });
+    let _first = ask(&guard, "a", Purpose::First).await.unwrap();
+    for (company, seconds) in [(false, 10), (true, 1)] {
+        if company {
+            call(&guard, "b", None).await;
+        }
+        let asked = Instant::now();
+        assert_eq!(reason(&guard, "a").await, Some(Reason::Busy));
+        assert_eq!(asked.elapsed(), SECOND * seconds);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longer_an_organisation_is_down_the_later_its_jobs_ask_again() {
+    let guard = guard_with(rules());
+    call(&guard, "well", None).await;
+    call(&guard, "ill", Some(FailureKind::CredentialsRefused)).await;
+    let (mut last, began) = (Duration::ZERO, Instant::now());
+    for minutes in [0, 1, 10, 60] {
+        advance((began + SECOND * 60 * minutes).saturating_duration_since(Instant::now())).await;
+        if minutes > 0 {
+            call(&guard, "ill", Some(FailureKind::CredentialsRefused)).await;
+        }
+        let denied = ask(&guard, "ill", Purpose::First).await.unwrap_err();
+        assert!(denied.wait > last && denied.wait <= SECOND * 600, "{minutes} minutes: {:?}", denied.wait);
+        last = denied.wait;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn repeated_calls_are_held_back_when_too_many_fail_and_first_ones_are_not() {
     let guard =
         guard_with(GuardRules { breaker: BreakerRules { failures: 1_000, ..rules().breaker }, ..rules() });

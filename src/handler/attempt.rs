@@ -127,14 +127,11 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
                 self.doubt = Doubt::Settled;
             }
         }
-        if self.time_left().is_some_and(|left| left.is_zero()) {
-            return Err(Setback::Expired);
-        }
-        if self.stop.is_cancelled() {
-            return Err(Setback::Stopped);
-        }
+        self.in_time()?;
         let purpose = if self.attempts.made() > 1 { Purpose::Repeat } else { Purpose::First };
         let pass = self.permit(purpose).await?;
+        // It may have been waited for; whoever drops it gives it back.
+        self.in_time()?;
         let request = CreateRequest {
             ims_org_id: self.job.ims_org_id.as_str().to_owned(),
             sandbox_name: self.job.sandbox_name.as_str().to_owned(),
@@ -154,6 +151,17 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
                 Err(failure.into())
             }
         }
+    }
+
+    /// Whether a create may still be begun.
+    fn in_time(&self) -> Result<(), Setback> {
+        if self.time_left().is_some_and(|left| left.is_zero()) {
+            return Err(Setback::Expired);
+        }
+        if self.stop.is_cancelled() {
+            return Err(Setback::Stopped);
+        }
+        Ok(())
     }
 
     /// Waits until a call that nobody has heard from must be over.

@@ -57,11 +57,12 @@ impl<F: FlowApi> Attempting<'_, F> {
             let in_doubt = self.doubt != Doubt::None;
             return Handled::Failed { failure: failure(), in_doubt, limit: Some(Limit::Deadline), attempts };
         }
-        info!(reason = denied.reason.as_str(), "no call is made for now");
-        match (self.called, to_queue) {
-            (false, true) => Handled::Unbegun { tier: None, why: denied },
-            (false, false) => Handled::Unbegun { tier: Some(tier), why: denied },
-            (true, _) => self.later(tier, attempts, None),
+        if self.called {
+            // The job goes on saying what its last call met.
+            info!(reason = denied.reason.as_str(), "no further call is made for now");
+            self.later(tier, attempts, None)
+        } else {
+            Handled::Unbegun { tier: (!to_queue).then_some(tier), why: denied }
         }
     }
 }

@@ -9,10 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::script::job;
-use self::script::{Script, StopDuringCall, absent, created, failed, failed_asking, guard, policy, rules};
-use super::{Handled, Handler, Past};
+use self::script::{Script, absent, created, failed, failed_asking, policy};
+use super::{Handled, Past};
 use crate::flow::FailureKind;
-use crate::metrics::Metrics;
 use crate::retry::policy::Limit;
 use crate::retry::tier::Tier;
 
@@ -95,6 +94,16 @@ async fn a_job_that_has_expired_is_not_begun() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_expires_while_it_waits_for_its_turn_is_not_begun() {
+    let script = Script::at_a_rate(Some(1.0), [created("c-1")]);
+    let turn = script.handle(Past::NONE, None).await;
+    assert!(matches!(turn, Handled::Created { .. }), "{turn:?}");
+    let outcome = script.handle_another(Some(SECOND / 2)).await;
+    assert!(matches!(outcome, Handled::Expired { attempts: 0, .. }), "{outcome:?}");
+    assert_eq!(script.creates(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_shutdown_a_waiting_job_waits_on_elsewhere_and_no_attempt_is_burnt() {
     let script = Script::new([failed_asking(FailureKind::Throttled, Some(SECOND * 9))]);
     let stop = CancellationToken::new();
@@ -113,12 +122,15 @@ async fn at_shutdown_a_waiting_job_waits_on_elsewhere_and_no_attempt_is_burnt() 
 
 #[tokio::test(start_paused = true)]
 async fn a_call_under_way_is_finished_at_shutdown() {
+    let script = Script::new([created("c-1")]);
     let stop = CancellationToken::new();
-    let metrics = Metrics::new().unwrap();
-    let handler =
-        Handler::new(StopDuringCall(stop.clone()), guard(&metrics), rules(), metrics.attempts.clone());
-    let outcome = handler.handle(&job(), Past::NONE, None, &stop).await;
+    let (outcome, ()) = tokio::join!(script.handle_until(&stop, Past::NONE, None), async {
+        // The call is under way: it takes a millisecond.
+        tokio::task::yield_now().await;
+        stop.cancel();
+    });
     assert!(matches!(outcome, Handled::Created { .. }), "{outcome:?}");
+    assert_eq!(script.creates(), 1);
 }
 
 #[tokio::test(start_paused = true)]

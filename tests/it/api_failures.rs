@@ -422,7 +422,7 @@ async fn times(scene: &Scene, id: &str) -> Vec<Timestamp> {
 }
 
 #[tokio::test]
-async fn an_ill_flow_service_is_left_in_peace() {
+async fn retry_after_is_a_floor() {
     let env = quick(&[("RETRY_AFTER_MAX", "2s")]);
     let scene = Scene::start(&env).await;
     // Whole seconds, as an HTTP date has them, and not before the job is there.

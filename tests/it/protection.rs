@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use connection_worker::simulator::Options;
+use connection_worker::simulator::latency::Latency;
 use serde_json::json;
 
 use crate::support::PATIENCE;
 use crate::support::broker::Counts;
-use crate::support::corner::{CLIENT_ID, CLIENT_SECRET, SOON, job};
+use crate::support::corner::{CLIENT_ID, CLIENT_SECRET, ORG, SOON, job};
 use crate::support::eventually::eventually;
 use crate::support::scene::Scene;
 
@@ -39,8 +40,9 @@ async fn calls(scene: &Scene) -> u64 {
     scene.sim.report().await["requests"]["create"].as_u64().unwrap()
 }
 
+/// While it is down, jobs wait in their queue and are not called for; when it is back, they are done.
 #[tokio::test]
-async fn while_flow_service_is_down_jobs_wait_in_their_queue_and_are_done_when_it_is_back() {
+async fn an_ill_flow_service_is_left_in_peace() {
     let scene = Scene::start(&[&SOON[..], &[FEW_AT_A_TIME]].concat()).await;
     if !scene.vhost.broker().is_ours() {
         return;
@@ -91,4 +93,18 @@ async fn while_the_credentials_are_refused_jobs_wait_in_their_queue_and_are_done
     assert!(replies.iter().all(|reply| reply.json()["status"] == "created"));
     scene.settled().await;
     assert_eq!(scene.vhost.depth(&scene.dead_queue()).await, 0);
+}
+
+#[tokio::test]
+async fn an_organisation_has_no_more_calls_than_it_is_set_to() {
+    let limits = [("ORG_CONCURRENCY", "2"), ("ORG_RATE", "1000")];
+    let slow = Options { latency: Latency::Fixed { ms: 20 }, ..Options::default() };
+    let scene = Scene::with(slow, &[&SOON[..], &limits].concat()).await;
+    submit(&scene).await;
+    let replies = scene.replies(JOBS).await;
+    assert!(replies.iter().all(|reply| reply.json()["status"] == "created"));
+    let report = scene.sim.report().await;
+    assert_eq!(report["maxCreatesInFlight"], 2);
+    assert_eq!(scene.count(&format!("organisation_concurrency_limit{{organisation=\"{ORG}\"}}")).await, 2);
+    assert_eq!(scene.count(&format!("organisation_rate_limit{{organisation=\"{ORG}\"}}")).await, 1000);
 }

@@ -5,13 +5,12 @@
 //! filter responses in the Flow Service API"). A filter only narrows the list: whether a connection carries the job's
 //! mark is decided here.
 
-use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use url::Url;
 
-use super::{FlowClient, Refused};
+use super::{FlowClient, NOTHING, Refused};
 use crate::contract::marker::is_marked;
 use crate::flow::http::{Answer, End};
 use crate::flow::token::AccessToken;
@@ -32,9 +31,6 @@ const MAX_FILTER: usize = 1000;
 
 /// What clocks may differ by, in minutes.
 const SKEW: i32 = 10;
-
-/// A look-up sends nothing that needs hiding.
-const NOTHING: Bytes = Bytes::from_static(b"{}");
 
 /// A page of the list. Of a connection nothing else is read: its `auth` may hold credentials.
 #[derive(Deserialize)]

@@ -1,12 +1,11 @@
 //! Looks at one thing by its id: a connection spec, or a connection and its test. Changes nothing, and decides nothing.
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use super::{FlowClient, Refused};
+use super::{FlowClient, NOTHING, Refused};
 use crate::flow::http::{End, MAX_ANSWER};
 use crate::flow::token::AccessToken;
 use crate::flow::{AuthSpec, ConnectionRequest, Failure, FailureKind, SpecRequest};
@@ -16,9 +15,6 @@ const MAX_SPEC: usize = 1024 * 1024;
 
 /// Those that are known have half as many characters.
 const MAX_STATE: usize = 32;
-
-/// A look sends nothing that needs hiding.
-const NOTHING: Bytes = Bytes::from_static(b"{}");
 
 /// What is looked at, for whom, and what its answer is not if it cannot be read.
 struct Look<'a> {
@@ -118,13 +114,8 @@ impl FlowClient {
     }
 
     async fn look<T>(&self, look: &Look<'_>, read: impl Fn(&[u8]) -> Option<T>) -> Result<T, Failure> {
-        let token = self.token.current().await?;
-        let refused = match self.look_once(look, &read, &token).await {
-            Ok(found) => return Ok(found),
-            Err(refused) => refused,
-        };
-        let fresh = self.fresh_token(refused, &token).await?;
-        self.look_once(look, &read, &fresh).await.map_err(|refused| refused.failure)
+        let read = &read;
+        self.with_token(|token| async move { self.look_once(look, read, &token).await }).await
     }
 
     async fn look_once<T>(

@@ -2,33 +2,21 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::FlowClient;
+use super::{FlowClient, NOTHING, Refused};
+use crate::flow::http::{Answer, MAX_ANSWER};
+use crate::flow::token::AccessToken;
 use crate::flow::{Failure, FailureKind, ProbeRequest};
 
 /// A service that takes longer than this to answer such a question is not back yet.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whatever the connection is, it is not read.
-const MAX_BODY: usize = 64 * 1024;
-
 impl FlowClient {
     pub(super) async fn knock(&self, request: &ProbeRequest) -> Result<(), Failure> {
-        let answered = tokio::time::timeout(TIMEOUT, async {
+        let asking = async {
             let token = self.token.current().await?;
-            let mut url = self.connections.clone();
-            url.set_query(Some("limit=1"));
-            let ProbeRequest { ims_org_id, sandbox_name } = request;
-            let get = self.http.get(url);
-            let get = self.with_headers(get, ims_org_id.as_str(), sandbox_name.as_str(), &token);
-            let answer = match get {
-                Ok(get) => self.call(get, MAX_BODY, &Bytes::new(), &token).await,
-                Err(refused) => Err(refused),
-            };
-            answer.map(drop).map_err(|refused| refused.failure)
-        });
-        match answered.await {
+            self.list_one(request, &token).await.map_err(|refused| refused.failure)
+        };
+        match tokio::time::timeout(TIMEOUT, asking).await {
             Ok(Err(failure)) if is_down(failure.kind) => Err(failure),
             Ok(_) => Ok(()),
             Err(_) => {
@@ -36,6 +24,15 @@ impl FlowClient {
                 Err(Failure::new(FailureKind::Timeout, message))
             }
         }
+    }
+
+    async fn list_one(&self, request: &ProbeRequest, token: &AccessToken) -> Result<Answer, Refused> {
+        let ProbeRequest { ims_org_id, sandbox_name } = request;
+        let mut url = self.connections.clone();
+        url.set_query(Some("limit=1"));
+        let get = self.http.get(url);
+        let get = self.with_headers(get, ims_org_id.as_str(), sandbox_name.as_str(), token)?;
+        self.call(get, MAX_ANSWER, &NOTHING, token).await
     }
 }
 

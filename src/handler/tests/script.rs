@@ -93,10 +93,15 @@ impl FlowApi for Player {
 
 impl Script {
     pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self::at_a_rate(None, answers)
+    }
+
+    /// With so many calls a second at the most.
+    pub(super) fn at_a_rate(rate: Option<f64>, answers: impl IntoIterator<Item = Answer>) -> Self {
         let state = State { answers: answers.into_iter().collect(), creates: Vec::new(), finds: Vec::new() };
         let player = Player(Arc::new(Mutex::new(state)));
         let metrics = Metrics::new().unwrap();
-        let handler = Handler::new(player.clone(), guard(&metrics), rules(), metrics.attempts.clone());
+        let handler = Handler::new(player.clone(), guard(rate, &metrics), rules(), metrics.attempts.clone());
         Self { handler, player, metrics }
     }
 
@@ -111,6 +116,12 @@ impl Script {
         time_left: Option<Duration>,
     ) -> Handled {
         self.handler.handle(&job(), past, time_left, stop).await
+    }
+
+    /// A job with an id of its own.
+    pub(super) async fn handle_another(&self, time_left: Option<Duration>) -> Handled {
+        let job = Job { id: JobId::parse("another").unwrap(), ..job() };
+        self.handler.handle(&job, Past::NONE, time_left, &CancellationToken::new()).await
     }
 
     pub(super) async fn handle_unmarked(&self, past: Past) -> Handled {
@@ -210,7 +221,7 @@ pub(super) fn rules() -> Rules {
 }
 
 /// Opens after six failures in a row, and lets as many calls be repeats as there are.
-pub(super) fn guard(metrics: &Metrics) -> Guard {
+fn guard(rate: Option<f64>, metrics: &Metrics) -> Guard {
     let second = Duration::from_secs(1);
     let breaker = BreakerRules { failures: 6, ratio: 1.0, window: second * 10, longest_pause: second * 4 };
     let rules = GuardRules {
@@ -218,44 +229,9 @@ pub(super) fn guard(metrics: &Metrics) -> Guard {
         retry_share: 1.0,
         concurrency: 8,
         adaptive: true,
-        rate: None,
+        rate,
         longest_retry_after: second * 60,
         organisations: Vec::new(),
     };
     Guard::new(rules, metrics.guard.clone())
-}
-
-/// Is told to stop while it creates.
-pub(super) struct StopDuringCall(pub(super) CancellationToken);
-
-impl FlowApi for StopDuringCall {
-    async fn create(&self, _request: &CreateRequest) -> Result<Created, Failure> {
-        self.0.cancel();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok(connection("c-1"))
-    }
-
-    async fn find(&self, _request: &FindRequest) -> Result<Option<Found>, Failure> {
-        panic!("nothing is in doubt")
-    }
-
-    async fn probe(&self, _request: &ProbeRequest) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
-        true
-    }
-
-    async fn auth_specs(&self, _request: &SpecRequest) -> Result<Vec<AuthSpec>, Failure> {
-        panic!("the handler asks for no connection spec")
-    }
-
-    async fn state(&self, _request: &ConnectionRequest) -> Result<String, Failure> {
-        panic!("the handler looks at no connection")
-    }
-
-    async fn test(&self, _request: &ConnectionRequest) -> Result<bool, Failure> {
-        panic!("the handler looks at no connection")
-    }
 }
