@@ -13,16 +13,19 @@ use crate::broker;
 use crate::broker::session::{Session, SessionSettings};
 use crate::broker::topology::DELIVERY_LIMIT;
 use crate::checks::Checks;
-use crate::config::RunConfig;
+use crate::config::{Access, RunConfig};
 use crate::flow::client::FlowClient;
-use crate::flow::token::TokenSource;
+use crate::flow::token::{ImsClient, Keyring, TokenSource};
 use crate::flow::{BuildError, FlowApi};
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::metrics::Metrics;
+use crate::organisations::Allowed;
+use crate::reload::{Parties, Reload};
 use crate::retry::doubling;
+use crate::shutdown::Hangups;
 use crate::telemetry::Chain;
-use crate::worker::{ReplyRoutes, SessionEnd, Worker};
+use crate::worker::{ReplyRoutes, SessionEnd, Terms, Worker};
 
 /// First ceiling of the pause between sessions. Short, because most outages of a connection are.
 const RECONNECT_BASE: Duration = Duration::from_millis(200);
@@ -43,6 +46,9 @@ pub enum Error {
     /// The HTTP client or the token cannot be set up.
     #[error("cannot set up the Flow Service client")]
     Flow(#[from] BuildError),
+    /// The operating system does not let the worker listen for SIGHUP.
+    #[error("cannot listen for SIGHUP")]
+    Signal(#[source] std::io::Error),
     /// The admin port cannot be bound.
     #[error("cannot listen on {addr} (ADMIN_ADDR)")]
     Admin {
@@ -67,16 +73,16 @@ pub enum Error {
 /// Runs the worker until `stop` is cancelled; gives the number of jobs that were still running at the end.
 pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Error> {
     let metrics = Metrics::new()?;
-    let token = TokenSource::new(config.credentials, metrics.http.clone())?;
-    let flow = FlowClient::new(config.flow, token, metrics.http.clone())?;
     let guard = Guard::new(config.guard, metrics.guard.clone());
+    let ims = ImsClient::new(&config.ims, metrics.http.clone())?;
+    let Doors { keyring, allowed, reload } = open_doors(config.access, ims, &guard, &metrics)?;
+    let flow = FlowClient::new(config.flow, keyring, metrics.http.clone())?;
     let checks = Checks::new(flow.clone(), config.checks, metrics.checks.clone());
     let handler = Handler::new(flow, guard, config.rules, metrics.attempts.clone());
     let routes = ReplyRoutes::new(config.session.queues.clone(), &config.reply_to_allow);
     let concurrency = config.session.prefetch;
-    let (defaults, limits) = (config.defaults, config.limits);
-    let worker =
-        Arc::new(Worker::new(handler, checks, routes, defaults, limits, metrics.clone(), concurrency));
+    let terms = Terms { defaults: config.defaults, limits: config.limits, allowed };
+    let worker = Arc::new(Worker::new(handler, checks, routes, terms, metrics.clone(), concurrency));
 
     let readiness = Readiness::new(stop.clone());
     let addr = config.admin_addr;
@@ -91,6 +97,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
         let worker = Arc::clone(&worker);
         async move { worker.tend().await }
     });
+    let reloading = reload.map(|(reload, hangups)| tokio::spawn(reload.watch(hangups)));
     let supervisor = Supervisor {
         worker,
         settings: config.session,
@@ -104,7 +111,39 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     served.cancel();
     admin.abort();
     tending.abort();
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
     end
+}
+
+/// What jobs go through to reach Flow Service, and who exchanges that while they do.
+struct Doors {
+    keyring: Keyring,
+    allowed: Allowed,
+    reload: Option<(Reload, Hangups)>,
+}
+
+fn open_doors(access: Access, ims: ImsClient, guard: &Guard, metrics: &Metrics) -> Result<Doors, Error> {
+    match access {
+        Access::One(credentials) => {
+            let source = TokenSource::new(credentials, &ims, None)?;
+            Ok(Doors { keyring: Keyring::one(source), allowed: Allowed::all(), reload: None })
+        }
+        Access::Each(file, organisations) => {
+            let hangups = Hangups::listen().map_err(Error::Signal)?;
+            let (keyring, allowed) = (Keyring::for_each(), Allowed::only(organisations.values()));
+            let parties = Parties {
+                keyring: keyring.clone(),
+                ims,
+                guard: guard.clone(),
+                allowed: allowed.clone(),
+                metrics: metrics.organisations.clone(),
+            };
+            let reload = Reload::new(file, organisations, parties)?;
+            Ok(Doors { keyring, allowed, reload: Some((reload, hangups)) })
+        }
+    }
 }
 
 /// Opens one session after the other.

@@ -1,7 +1,8 @@
 //! The only reader of flags and environment.
 //!
 //! Every setting is a flag with an environment variable behind it. An empty variable counts as unset, because
-//! that is what an empty line in a manifest means. All faults are reported at once, by name, never by value.
+//! that is what an empty line in a manifest means. All faults are reported at once, by name, never by value. One setting
+//! names a file with more of them, which is read here too: that of the organisations.
 
 mod broker;
 mod checks;
@@ -9,6 +10,8 @@ mod credential;
 mod flow;
 mod guard;
 mod log;
+mod login;
+mod orgs;
 mod retry;
 mod run;
 mod setting;
@@ -21,6 +24,7 @@ use clap::{Command, Parser};
 
 pub use broker::BrokerOptions;
 pub use log::{LogOptions, LogSettings};
+pub use orgs::{Access, OrgsFile, RefusedFile};
 pub use run::{RunConfig, RunOptions};
 pub use setting::{Bytes, HttpUrl, Invalid, QueueName, Setting, Value};
 pub use stack::ensure_stack;

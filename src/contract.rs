@@ -11,7 +11,8 @@ pub mod problem;
 pub mod reply;
 pub mod schema;
 
-mod object;
+pub(crate) mod object;
+
 mod params;
 mod parse;
 

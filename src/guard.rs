@@ -11,9 +11,11 @@ mod company;
 mod gate;
 mod limit;
 mod pace;
+mod served;
 mod state;
 mod tenant;
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +26,7 @@ use tracing::{info, warn};
 
 pub use self::breaker::{BreakerRules, BreakerState};
 pub use self::gate::{Gate, Scope};
+pub use self::served::OrgLimits;
 pub use self::state::Figures;
 use self::state::{Admitted, Answer, Change, State};
 use self::tenant::Queue;
@@ -49,8 +52,10 @@ pub struct GuardRules {
     pub rate: Option<f64>,
     /// Longest `Retry-After` that holds up all calls of an organisation.
     pub longest_retry_after: Duration,
-    /// The organisations that the worker is set up for; none if any may come.
-    pub organisations: Vec<ImsOrgId>,
+    /// The organisations that the worker is set up for, with limits of their own; none if it is set up for none.
+    pub organisations: HashMap<ImsOrgId, OrgLimits>,
+    /// Whether no others come than those.
+    pub only_these: bool,
 }
 
 /// Why a call may not be made now.

@@ -22,6 +22,7 @@
 //! ```text
 //!               ┌──────────── app (builds, supervises) ────────────┐
 //!  signal ─► stop token                                            │
+//!  SIGHUP, a changed file ─► reload ─► organisations, guard, flow  │
 //!  broker::session ─► worker ─► contract::parse ─► handler ─► flow (HTTP)
 //!         ▲             │                             ├─ retry
 //!         │             │                             └─ guard (may a call be made?)
@@ -37,7 +38,8 @@
 //!
 //! * Imports point one way: `contract` knows only `sources`, and `retry` nothing of the rest; `flow` and `broker` know those and
 //!   `metrics` (which borrows the names of failures for its labels); `guard` knows `flow`; `handler` and
-//!   `checks` know its trait [`flow::FlowApi`], and `handler` the `guard`; `worker` knows those two and `broker`; `app` all.
+//!   `checks` know its trait [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and `guard` what an
+//!   organisation consists of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.
 //! * There is no process-wide state: two workers can run in one test.
 //! * An error is typed and classified where it is born: [`flow::FailureKind`] says what a failed call means for the
@@ -50,12 +52,14 @@
 pub mod cli;
 pub mod config;
 pub mod app;
+pub mod reload;
 pub mod worker;
 pub mod handler;
 pub mod checks;
 pub mod contract;
 pub mod sources;
 pub mod retry;
+pub mod organisations;
 pub mod guard;
 pub mod flow;
 pub mod secret;

@@ -9,6 +9,7 @@ pub mod guard;
 pub mod checks;
 pub mod http;
 pub mod jobs;
+pub mod organisations;
 
 use prometheus::core::Collector;
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
@@ -31,6 +32,8 @@ pub struct Metrics {
     pub guard: guard::GuardMetrics,
     /// Checks besides the create.
     pub checks: checks::CheckMetrics,
+    /// The file of organisations.
+    pub organisations: organisations::OrganisationMetrics,
     /// Jobs.
     pub jobs: jobs::JobMetrics,
     /// AMQP.
@@ -52,6 +55,7 @@ impl Metrics {
             attempts: attempts::AttemptMetrics::new(&registry)?,
             guard: guard::GuardMetrics::new(&registry)?,
             checks: checks::CheckMetrics::new(&registry)?,
+            organisations: organisations::OrganisationMetrics::new(&registry)?,
             jobs: jobs::JobMetrics::new(&registry)?,
             broker: broker::BrokerMetrics::new(&registry)?,
             registry,

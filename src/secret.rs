@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Tokens and client secrets are a few KiB at most; whatever is longer is the wrong file.
 const MAX_LENGTH: u64 = 64 * 1024;
@@ -50,9 +50,7 @@ impl SecretSource {
     /// Reads the secret as it is now, without the line end that editors and `echo` leave at the end of a file.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         match self {
-            Self::Inline(value) if secrecy::ExposeSecret::expose_secret(value).is_empty() => {
-                Err(SecretError::Empty)
-            }
+            Self::Inline(value) if value.expose_secret().is_empty() => Err(SecretError::Empty),
             Self::Inline(value) => Ok(value.clone()),
             Self::File(path) => read_file(path),
         }
@@ -75,6 +73,19 @@ fn read_file(path: &Path) -> Result<SecretString, SecretError> {
     Ok(SecretString::from(value))
 }
 
+/// The same value, or the same file.
+impl PartialEq for SecretSource {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Inline(one), Self::Inline(other)) => one.expose_secret() == other.expose_secret(),
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Inline(_) | Self::File(_), _) => false,
+        }
+    }
+}
+
+impl Eq for SecretSource {}
+
 impl fmt::Debug for SecretSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,8 +98,6 @@ impl fmt::Debug for SecretSource {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-
-    use secrecy::ExposeSecret;
 
     use super::*;
 

@@ -1,4 +1,5 @@
-//! Signals: the first asks for a drain, the second ends the process at once.
+//! Signals: the first asks for a drain, the second ends the process at once. SIGHUP asks to read a file again, if there is one;
+//! else it ends the process, as it does by default and as who closes a terminal expects.
 
 use std::io;
 
@@ -61,5 +62,24 @@ impl Signals {
         let second = self.next().await;
         warn!(signal = second.name(), "ending at once");
         second
+    }
+}
+
+/// The process's SIGHUPs, from the first `listen` on: it does not end by them any more.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes over SIGHUP.
+    pub fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one. Safe to drop: none is lost.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            // No further signal can come, and the caller has other reasons to go on.
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 mod arrival;
 mod decision;
 mod job;
+mod refusal;
 mod reply;
 mod room;
 mod route;
@@ -43,6 +44,7 @@ use crate::contract::{Defaults, Limits};
 use crate::flow::FlowApi;
 use crate::handler::Handler;
 use crate::metrics::Metrics;
+use crate::organisations::Allowed;
 use crate::telemetry::Chain;
 
 /// An orderly close may take what is left of the grace period, but no longer than this,
@@ -57,13 +59,23 @@ pub struct Worker<F> {
     handler: Handler<F>,
     checks: Checks<F>,
     routes: ReplyRoutes,
-    defaults: Defaults,
-    limits: Limits,
+    terms: Terms,
     metrics: Metrics,
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Deliveries whose task ended without settling them, since the start.
     unsettled: AtomicUsize,
+}
+
+/// On what terms jobs are taken.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// What they may leave out.
+    pub defaults: Defaults,
+    /// What is accepted at all.
+    pub limits: Limits,
+    /// For whom, and where.
+    pub allowed: Allowed,
 }
 
 /// How a session ended.
@@ -85,8 +97,7 @@ impl<F: FlowApi> Worker<F> {
         handler: Handler<F>,
         checks: Checks<F>,
         routes: ReplyRoutes,
-        defaults: Defaults,
-        limits: Limits,
+        terms: Terms,
         metrics: Metrics,
         concurrency: u16,
     ) -> Self {
@@ -95,8 +106,7 @@ impl<F: FlowApi> Worker<F> {
             handler,
             checks,
             routes,
-            defaults,
-            limits,
+            terms,
             metrics,
             slots,
             tasks: TaskTracker::new(),

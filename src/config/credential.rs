@@ -67,7 +67,8 @@ impl Given {
     }
 }
 
-fn fault(error: &SecretError) -> String {
+/// What is wrong, without the path.
+pub(super) fn fault(error: &SecretError) -> String {
     match error {
         SecretError::Unreadable { source, .. } => format!("cannot read the file: {source}"),
         SecretError::NotText(_) => "the file is not text".to_owned(),

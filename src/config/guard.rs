@@ -1,11 +1,12 @@
 //! Settings of what protects Flow Service, and organisations from each other.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::setting::{Invalid, Setting, Switch, Value};
 use super::{MINUTE, SECOND};
 use crate::contract::ids::ImsOrgId;
-use crate::guard::{BreakerRules, GuardRules};
+use crate::guard::{BreakerRules, GuardRules, OrgLimits};
 
 /// When calls are held back.
 #[derive(Debug, Clone, clap::Args)]
@@ -56,7 +57,8 @@ impl GuardOptions {
     pub(super) fn validate(
         self,
         concurrency: Option<u16>,
-        organisations: Vec<ImsOrgId>,
+        organisations: HashMap<ImsOrgId, OrgLimits>,
+        only_these: bool,
         longest_retry_after: Option<Duration>,
         invalid: &mut Invalid,
     ) -> Option<GuardRules> {
@@ -85,6 +87,7 @@ impl GuardOptions {
             adaptive: adaptive?.0,
             longest_retry_after: longest_retry_after?,
             organisations,
+            only_these,
         })
     }
 }

@@ -1,23 +1,27 @@
 //! Settings of the worker.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::broker::BrokerOptions;
 use super::checks::CheckOptions;
-use super::flow::{FlowOptions, IMS_TIMEOUT};
+use super::flow::{Flow, FlowOptions, IMS_TIMEOUT};
 use super::guard::GuardOptions;
 use super::log::{LogOptions, LogSettings};
+use super::login::Login;
+use super::orgs::{Access, OrgsFile};
 use super::retry::RetryOptions;
 use super::setting::Invalid;
 use super::work::WorkOptions;
 use crate::broker::session::SessionSettings;
 use crate::broker::watchdog::Timing;
 use crate::checks::{FETCH_TIMEOUT, Settings};
+use crate::contract::ids::ImsOrgId;
 use crate::contract::{Defaults, Limits};
 use crate::flow::client::FlowSettings;
-use crate::flow::token::Credentials;
-use crate::guard::GuardRules;
+use crate::flow::token::ImsSettings;
+use crate::guard::{GuardRules, OrgLimits};
 use crate::handler::Rules;
 use crate::retry::policy::HELD_MAX;
 
@@ -53,8 +57,10 @@ pub struct RunConfig {
     pub limits: Limits,
     /// Flow Service.
     pub flow: FlowSettings,
-    /// How to log in there.
-    pub credentials: Credentials,
+    /// IMS, which issues access tokens.
+    pub ims: ImsSettings,
+    /// How to log in, and for whom.
+    pub access: Access,
     /// How often to try.
     pub rules: Rules,
     /// When calls are held back.
@@ -79,16 +85,24 @@ impl RunOptions {
         let rules = self.retry.validate(&mut invalid);
         let checks = self.checks.validate(&mut invalid);
         let work = self.work.validate(&mut invalid);
-        let organisations = work.iter().filter_map(|work| work.defaults.ims_org_id.clone()).collect();
+        let defaults = work.as_ref().map(|work| work.defaults.clone()).unwrap_or_default();
+        let access = flow.as_ref().and_then(|flow| read_access(flow, &defaults, &mut invalid));
+        let (organisations, only_these) = organisations(access.as_ref(), &defaults);
         let concurrency = work.as_ref().map(|work| work.concurrency);
         let longest_retry_after = rules.as_ref().map(|rules| rules.policy.max_retry_after);
-        let guard = self.guard.validate(concurrency, organisations, longest_retry_after, &mut invalid);
-        if let (Some(rules), Some((flow, _)), Some(checks)) = (&rules, &flow, &checks) {
-            check_job_time(rules, flow, checks, &mut invalid);
+        let guard = self.guard.validate(
+            concurrency,
+            organisations,
+            only_these,
+            longest_retry_after,
+            &mut invalid,
+        );
+        if let (Some(rules), Some(flow), Some(checks)) = (&rules, &flow, &checks) {
+            check_job_time(rules, &flow.settings, checks, &mut invalid);
         }
         let config = (|| {
             let (endpoint, queues) = broker?;
-            let (mut flow, credentials) = flow?;
+            let Flow { settings: mut flow, ims, login: _ } = flow?;
             let work = work?;
             let rules = rules?;
             let checks = checks?;
@@ -107,7 +121,8 @@ impl RunOptions {
                 defaults: work.defaults,
                 limits: work.limits,
                 flow,
-                credentials,
+                ims,
+                access: access?,
                 rules,
                 guard: guard?,
                 checks,
@@ -119,6 +134,29 @@ impl RunOptions {
         match (config, log) {
             (Some(config), Some(log)) if invalid.0.is_empty() => Ok((config, log)),
             _ => Err(invalid),
+        }
+    }
+}
+
+/// With the credentials that were given, or those in the file, which is read now.
+fn read_access(flow: &Flow, defaults: &Defaults, invalid: &mut Invalid) -> Option<Access> {
+    let (path, scopes) = match &flow.login {
+        Login::One(credentials) => return Some(Access::One(credentials.clone())),
+        Login::File { path, scopes } => (path.clone(), scopes.clone()),
+    };
+    let file = OrgsFile::new(path, scopes, defaults);
+    let read = file.read().map_err(|refused| refused.note(invalid));
+    read.ok().map(|organisations| Access::Each(file, organisations))
+}
+
+/// The organisations that the guard knows by name, and whether there are no others.
+fn organisations(access: Option<&Access>, defaults: &Defaults) -> (HashMap<ImsOrgId, OrgLimits>, bool) {
+    match access {
+        Some(Access::Each(_, organisations)) => {
+            (organisations.iter().map(|(id, one)| (id.clone(), one.limits)).collect(), true)
+        }
+        Some(Access::One(_)) | None => {
+            (defaults.ims_org_id.iter().map(|id| (id.clone(), OrgLimits::default())).collect(), false)
         }
     }
 }

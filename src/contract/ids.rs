@@ -1,5 +1,6 @@
 //! The names in a job that end up in HTTP headers, log lines and message ids: checked once, safe from then on.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,6 +51,13 @@ macro_rules! checked_name {
 
             /// The name as text.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// So that a map by name can be asked with a text: both hash and compare alike.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

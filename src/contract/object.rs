@@ -16,7 +16,7 @@ use super::problem::{Problems, shown};
 pub(super) const MAX_DEPTH: usize = 32;
 
 /// The kind of a JSON value, for error messages: told by its first byte.
-pub(super) fn kind(raw: &RawValue) -> &'static str {
+pub(crate) fn kind(raw: &RawValue) -> &'static str {
     match raw.get().bytes().next() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",
@@ -29,7 +29,7 @@ pub(super) fn kind(raw: &RawValue) -> &'static str {
 
 /// Where a value stands, such as `connection.auth.scopes[2]`. Put into words only for a problem.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Path<'a> {
+pub(crate) enum Path<'a> {
     /// A place that the contract names; empty for the message as a whole.
     Known(&'static str),
     /// The member of an object, and its key.
@@ -51,7 +51,7 @@ impl Display for Path<'_> {
 
 /// The members of one object.
 #[derive(Debug)]
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     path: Path<'a>,
     members: Vec<(Text<'a>, &'a RawValue)>,
 }
@@ -80,7 +80,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
 impl<'a> Object<'a> {
     /// Reads a whole message; if it is no object, or names a key twice, says so and gives `None`.
-    pub(super) fn read_message(text: &'a str, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn read_message(text: &'a str, problems: &mut Problems) -> Option<Self> {
         let path = Path::Known("");
         if text.trim_ascii_start().starts_with('{') {
             return Self::read_text(text, path, problems);
@@ -95,7 +95,7 @@ impl<'a> Object<'a> {
     }
 
     /// Reads the object at `path`; if it is none, or names a key twice, says so and gives `None`.
-    pub(super) fn read(raw: &'a RawValue, path: Path<'a>, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn read(raw: &'a RawValue, path: Path<'a>, problems: &mut Problems) -> Option<Self> {
         if kind(raw) != "an object" {
             problems.add(path, format!("{}, expected an object", kind(raw)));
             return None;
@@ -134,12 +134,12 @@ impl<'a> Object<'a> {
     }
 
     /// The full path of a member, for a problem.
-    pub(super) fn path_of<'p>(&'p self, key: &'p str) -> Path<'p> {
+    pub(crate) fn path_of<'p>(&'p self, key: &'p str) -> Path<'p> {
         Path::Member(&self.path, key)
     }
 
     /// The members that are not among `known`.
-    pub(super) fn others(&self, known: &[&str]) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub(crate) fn others(&self, known: &[&str]) -> impl Iterator<Item = (&str, &'a RawValue)> {
         let members = self.members.iter().map(|(key, value)| (key.0.as_ref(), *value));
         members.filter(move |(key, _)| !known.contains(key))
     }
@@ -152,7 +152,7 @@ impl<'a> Object<'a> {
     }
 
     /// Refuses every member that is not among `known`, and guesses what was meant.
-    pub(super) fn refuse_others(&self, known: &[&str], problems: &mut Problems) {
+    pub(crate) fn refuse_others(&self, known: &[&str], problems: &mut Problems) {
         for (key, _) in self.others(known) {
             let what = match nearest(key, known) {
                 Some(meant) => format!("unknown field, did you mean {meant}?"),
@@ -163,7 +163,7 @@ impl<'a> Object<'a> {
     }
 
     /// A member, if it is there and not null.
-    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let (_, raw) = self.members.iter().find(|(name, _)| name.0 == key)?;
         (kind(raw) != "null").then_some(*raw)
     }
@@ -178,7 +178,7 @@ impl<'a> Object<'a> {
     }
 
     /// A member that must be there.
-    pub(super) fn required(&self, key: &str, problems: &mut Problems) -> Option<&'a RawValue> {
+    pub(crate) fn required(&self, key: &str, problems: &mut Problems) -> Option<&'a RawValue> {
         let raw = self.get(key);
         if raw.is_none() {
             problems.add(self.path_of(key), "missing");
@@ -197,7 +197,7 @@ impl<'a> Object<'a> {
     }
 
     /// A member that must be there and be a string with something in it.
-    pub(super) fn required_string(&self, key: &str, problems: &mut Problems) -> Option<String> {
+    pub(crate) fn required_string(&self, key: &str, problems: &mut Problems) -> Option<String> {
         self.required(key, problems)?;
         let text = self.string(key, problems)?;
         if text.trim().is_empty() {

@@ -56,6 +56,12 @@ impl Problems {
         })
     }
 
+    /// The first faults in words, and how many more there are.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let more = (self.more > 0).then(|| format!("and {} more", self.more));
+        self.iter().map(Problem::to_string).chain(more)
+    }
+
     /// The first faults, in the order they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.shown.iter()

@@ -137,7 +137,8 @@ pub struct ReplyError {
 pub enum ErrorCode {
     /// The job breaks the contract; `message` names each field.
     InvalidJob,
-    /// The worker is not allowed to do this for this sender.
+    /// The worker does not work for the organisation, or not in the sandbox. The job's connection exists only if an earlier
+    /// attempt created it; `message` says if there was one.
     NotAllowed,
     /// Flow Service refused the connection.
     Rejected,

@@ -8,7 +8,6 @@ mod find;
 mod look;
 mod probe;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +24,7 @@ use super::http::{
 };
 use super::problem::Problem;
 use super::redact::Redactor;
-use super::token::{AccessToken, TokenSource};
+use super::token::{Keyring, Login};
 use super::{
     AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found,
     ProbeRequest, SpecRequest,
@@ -61,7 +60,7 @@ pub struct FlowClient {
     http: reqwest::Client,
     connections: Url,
     specs: Url,
-    token: TokenSource,
+    keyring: Keyring,
     metrics: HttpMetrics,
     timeout: Duration,
 }
@@ -74,28 +73,28 @@ struct Refused {
 
 impl FlowClient {
     /// Sets up HTTPS, so that a machine without CA certificates is found at start-up. Calls nobody.
-    pub fn new(settings: FlowSettings, token: TokenSource, metrics: HttpMetrics) -> Result<Self, BuildError> {
+    pub fn new(settings: FlowSettings, keyring: Keyring, metrics: HttpMetrics) -> Result<Self, BuildError> {
         let FlowSettings { url, timeout, connect_timeout, max_idle } = settings;
         Ok(Self {
             http: client(Limits { timeout, connect_timeout, max_idle })?,
             connections: endpoint("FLOW_URL", &url, &["connections"])?,
             specs: endpoint("FLOW_URL", &url, &["connectionSpecs"])?,
-            token,
+            keyring,
             metrics,
             timeout,
         })
     }
 
-    async fn post(&self, request: &CreateRequest, token: &AccessToken) -> Result<Created, Refused> {
+    async fn post(&self, request: &CreateRequest, login: &Login) -> Result<Created, Refused> {
         let post = self.http.post(self.connections.clone()).header(CONTENT_TYPE, JSON);
-        let post = self.with_headers(post, &request.ims_org_id, &request.sandbox_name, token)?;
-        let answer = self.call(post.body(request.body.clone()), MAX_ANSWER, &request.body, token).await?;
+        let post = with_headers(post, &request.ims_org_id, &request.sandbox_name, login)?;
+        let answer = self.call(post.body(request.body.clone()), MAX_ANSWER, &request.body, login).await?;
         if let End::Whole = answer.end
             && let Some(created) = created(&answer.body)
         {
             return Ok(created);
         }
-        let failure = self.unreadable(&answer, "without the id of a connection", &request.body, token);
+        let failure = unreadable(&answer, "without the id of a connection", &request.body, login);
         Err(Refused { failure, bad_token: false })
     }
 
@@ -105,14 +104,14 @@ impl FlowClient {
         request: RequestBuilder,
         max_body: usize,
         sent: &Bytes,
-        token: &AccessToken,
+        login: &Login,
     ) -> Result<Answer, Refused> {
         let call = self.metrics.call(Upstream::Flow);
         let answer = match exchange(request, max_body).await {
             Ok(answer) => answer,
             Err(error) => {
                 call.ended(call_result(&error));
-                let failure = no_answer(&error, &self.redactor(sent, token));
+                let failure = no_answer(&error, &redactor(sent, login));
                 return Err(Refused { failure, bad_token: false });
             }
         };
@@ -120,100 +119,36 @@ impl FlowClient {
         if answer.status == 429 {
             self.metrics.rate_limited(answer.retry_after());
         }
-        if answer.is_success() { Ok(answer) } else { Err(self.refused(&answer, sent, token)) }
+        if answer.is_success() { Ok(answer) } else { Err(refused(&answer, sent, login)) }
     }
 
-    /// The headers of Adobe's tutorials, and no other: `x-sandbox-id` beside them is refused (code 2110-400).
-    fn with_headers(
-        &self,
-        request: RequestBuilder,
-        ims_org_id: &str,
-        sandbox_name: &str,
-        token: &AccessToken,
-    ) -> Result<RequestBuilder, Refused> {
-        let given = |name: &HeaderName, value: &str| {
-            HeaderValue::from_str(value).map_err(|_| Refused {
-                failure: Failure::new(
-                    FailureKind::Refused,
-                    format!("{name} holds characters that cannot be sent"),
-                ),
-                bad_token: false,
-            })
-        };
-        Ok(request
-            .header(AUTHORIZATION, token.header())
-            .header(API_KEY, self.token.api_key_header())
-            .header(IMS_ORG_ID, given(&IMS_ORG_ID, ims_org_id)?)
-            .header(SANDBOX_NAME, given(&SANDBOX_NAME, sandbox_name)?)
-            .header(ACCEPT, JSON))
-    }
-
-    fn refused(&self, answer: &Answer, sent: &Bytes, token: &AccessToken) -> Refused {
-        let problem = Problem::read(&answer.body, answer.request_id());
-        let redactor = self.redactor(sent, token);
-        let code = problem.code.as_deref();
-        let description = answer.describe(problem.message.as_deref(), code, &redactor);
-        let advice = match answer.status {
-            300..=399 => " (a redirect, which is not followed: FLOW_URL may be wrong)",
-            _ => "",
-        };
-        let failure = Failure {
-            kind: classify(answer.status, code),
-            message: format!("Flow Service answered {description}{advice}"),
-            http_status: Some(answer.status),
-            flow_code: code.map(|code| redactor.show(code)),
-            request_id: problem.request_id.as_deref().map(|id| redactor.show(id)),
-            retry_after: answer.retry_after(),
-        };
-        Refused { failure, bad_token: asks_for_fresh_token(answer.status, code) }
-    }
-
-    /// A success that does not say what it should.
-    fn unreadable(&self, answer: &Answer, lacking: &str, sent: &Bytes, token: &AccessToken) -> Failure {
-        let redactor = self.redactor(sent, token);
-        let description = answer.describe(None, None, &redactor);
-        Failure {
-            http_status: Some(answer.status),
-            request_id: Problem::read(b"", answer.request_id()).request_id.map(|id| redactor.show(&id)),
-            ..Failure::new(FailureKind::Unreadable, format!("Flow Service answered {description}, {lacking}"))
-        }
-    }
-
-    /// Hides what was sent. Only for a call that has failed: it reads the whole request again.
-    fn redactor(&self, sent: &Bytes, token: &AccessToken) -> Redactor {
-        let mut redactor = Redactor::for_request(sent);
-        redactor.hide(token.value().expose_secret());
-        for secret in self.token.secrets() {
-            redactor.hide(secret.expose_secret());
-        }
-        redactor
-    }
-
-    /// Makes a call, and once more with another token if that may help. A call is repeated for this and nothing else.
-    async fn with_token<T, C>(&self, call: impl Fn(Arc<AccessToken>) -> C) -> Result<T, Failure>
+    /// Makes a call for an organisation, and once more with another token if that may help. A call is repeated for this and
+    /// nothing else.
+    async fn logged_in<T, C>(&self, ims_org_id: &str, call: impl Fn(Login) -> C) -> Result<T, Failure>
     where
         C: Future<Output = Result<T, Refused>>,
     {
-        let token = self.token.current().await?;
-        let Refused { failure, bad_token } = match call(Arc::clone(&token)).await {
+        let login = self.keyring.of(ims_org_id)?.login().await?;
+        let Refused { failure, bad_token } = match call(login.clone()).await {
             Ok(done) => return Ok(done),
             Err(refused) => refused,
         };
         if !bad_token {
             return Err(failure);
         }
-        let fresh = self.token.renew(&token).await?.ok_or(failure)?;
+        let fresh = self.keyring.of(ims_org_id)?.login_after(&login).await?.ok_or(failure)?;
         call(fresh).await.map_err(|refused| refused.failure)
     }
 }
 
 impl FlowApi for FlowClient {
     async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
-        self.with_token(|token| async move { self.post(request, &token).await }).await
+        self.logged_in(&request.ims_org_id, |login| async move { self.post(request, &login).await }).await
     }
 
     async fn find(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
-        let searching = self.with_token(|token| async move { self.search(request, &token).await });
+        let searching = self
+            .logged_in(&request.ims_org_id, |login| async move { self.search(request, &login).await });
         match tokio::time::timeout(self.timeout, searching).await {
             Ok(found) => found,
             Err(_) => Err(Failure::new(
@@ -227,8 +162,8 @@ impl FlowApi for FlowClient {
         self.knock(request).await
     }
 
-    fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
-        self.token.is_ready()
+    fn has_token(&self, ims_org_id: &ImsOrgId) -> bool {
+        self.keyring.of(ims_org_id.as_str()).is_ok_and(|source| source.is_ready())
     }
 
     async fn auth_specs(&self, request: &SpecRequest) -> Result<Vec<AuthSpec>, Failure> {
@@ -242,6 +177,71 @@ impl FlowApi for FlowClient {
     async fn test(&self, request: &ConnectionRequest) -> Result<bool, Failure> {
         self.look_at_test(request).await
     }
+}
+
+/// The headers of Adobe's tutorials, and no other: `x-sandbox-id` beside them is refused (code 2110-400).
+fn with_headers(
+    request: RequestBuilder,
+    ims_org_id: &str,
+    sandbox_name: &str,
+    login: &Login,
+) -> Result<RequestBuilder, Refused> {
+    let given = |name: &HeaderName, value: &str| {
+        HeaderValue::from_str(value).map_err(|_| Refused {
+            failure: Failure::new(
+                FailureKind::Refused,
+                format!("{name} holds characters that cannot be sent"),
+            ),
+            bad_token: false,
+        })
+    };
+    Ok(request
+        .header(AUTHORIZATION, login.authorization())
+        .header(API_KEY, login.api_key())
+        .header(IMS_ORG_ID, given(&IMS_ORG_ID, ims_org_id)?)
+        .header(SANDBOX_NAME, given(&SANDBOX_NAME, sandbox_name)?)
+        .header(ACCEPT, JSON))
+}
+
+/// What a refusal says.
+fn refused(answer: &Answer, sent: &Bytes, login: &Login) -> Refused {
+    let problem = Problem::read(&answer.body, answer.request_id());
+    let redactor = redactor(sent, login);
+    let code = problem.code.as_deref();
+    let description = answer.describe(problem.message.as_deref(), code, &redactor);
+    let advice = match answer.status {
+        300..=399 => " (a redirect, which is not followed: FLOW_URL may be wrong)",
+        _ => "",
+    };
+    let failure = Failure {
+        kind: classify(answer.status, code),
+        message: format!("Flow Service answered {description}{advice}"),
+        http_status: Some(answer.status),
+        flow_code: code.map(|code| redactor.show(code)),
+        request_id: problem.request_id.as_deref().map(|id| redactor.show(id)),
+        retry_after: answer.retry_after(),
+    };
+    Refused { failure, bad_token: asks_for_fresh_token(answer.status, code) }
+}
+
+/// A success that does not say what it should.
+fn unreadable(answer: &Answer, lacking: &str, sent: &Bytes, login: &Login) -> Failure {
+    let redactor = redactor(sent, login);
+    let description = answer.describe(None, None, &redactor);
+    Failure {
+        http_status: Some(answer.status),
+        request_id: Problem::read(b"", answer.request_id()).request_id.map(|id| redactor.show(&id)),
+        ..Failure::new(FailureKind::Unreadable, format!("Flow Service answered {description}, {lacking}"))
+    }
+}
+
+/// Hides what was sent. Only for a call that has failed: it reads the whole request again.
+fn redactor(sent: &Bytes, login: &Login) -> Redactor {
+    let mut redactor = Redactor::for_request(sent);
+    for secret in login.secrets() {
+        redactor.hide(secret.expose_secret());
+    }
+    redactor
 }
 
 /// The failure of a call that got no answer.

@@ -1,11 +1,13 @@
 //! The access token: a fixed one, or one that IMS issues to the worker and that is renewed before it expires.
 //!
-//! Whoever calls Flow Service asks for the [`TokenSource::current`] token, and for another by [`TokenSource::renew`]
-//! when that one was refused. Knows nothing about Flow Service.
+//! Whoever calls Flow Service asks the [`Keyring`] for the organisation's source, which gives a [`Login`] with the token to
+//! use now, and another by [`TokenSource::login_after`] when that one was refused. Knows nothing about Flow Service.
 
 mod cache;
 mod fixed;
 mod ims;
+mod keyring;
+mod login;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,10 +19,13 @@ use url::Url;
 
 use self::cache::Cache;
 use self::fixed::FixedToken;
-use self::ims::Ims;
+pub use self::ims::ImsClient;
+use self::ims::Issuer;
+pub use self::keyring::Keyring;
+pub use self::login::Login;
 use super::Failure;
 use super::http::BuildError;
-use crate::metrics::http::HttpMetrics;
+use crate::contract::ids::ImsOrgId;
 use crate::secret::SecretSource;
 
 /// How the worker proves who it is.
@@ -38,16 +43,21 @@ pub enum Credentials {
 }
 
 /// OAuth Server-to-Server credentials, as the Adobe Developer Console shows them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImsCredentials {
-    /// The base address of IMS, to which `/ims/token/v3` is added.
-    pub url: Url,
     /// The client id; also sent to Flow Service as `x-api-key`.
     pub client_id: String,
     /// The client secret. If it is in a file, the file is read again when IMS refuses the secret.
     pub client_secret: SecretSource,
     /// The scopes, separated by commas. Spaces are taken out.
     pub scopes: String,
+}
+
+/// Where IMS is, and how long it may take.
+#[derive(Debug, Clone)]
+pub struct ImsSettings {
+    /// The base address of IMS, to which `/ims/token/v3` is added.
+    pub url: Url,
     /// How long a call to IMS may take, from connecting to the end of the answer.
     pub timeout: Duration,
     /// How long connecting to IMS may take.
@@ -80,20 +90,39 @@ struct Inner {
 
 enum Kind {
     Fixed(FixedToken),
-    Ims(Box<Cache<Ims>>),
+    Ims(Box<Cache<Issuer>>),
+}
+
+/// Whether both prove the same: the worker need not log in anew.
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ims(one), Self::Ims(other)) => one == other,
+            (
+                Self::Fixed { access_token, api_key },
+                Self::Fixed { access_token: other_token, api_key: other_key },
+            ) => access_token == other_token && api_key.expose_secret() == other_key.expose_secret(),
+            (Self::Fixed { .. } | Self::Ims(_), _) => false,
+        }
+    }
 }
 
 impl TokenSource {
-    /// Reads the secrets, so that one that is missing is found at start-up. Calls nobody.
-    pub fn new(credentials: Credentials, metrics: HttpMetrics) -> Result<Self, BuildError> {
+    /// Reads the secrets, so that one that is missing is found at start-up. Calls nobody. The `owner` is the organisation
+    /// that the credentials are for, if they are for one alone: so the log can say whose token it is.
+    pub fn new(
+        credentials: Credentials,
+        ims: &ImsClient,
+        owner: Option<ImsOrgId>,
+    ) -> Result<Self, BuildError> {
         let (name, api_key, kind) = match credentials {
             Credentials::Fixed { access_token, api_key } => {
                 ("API_KEY", api_key, Kind::Fixed(FixedToken::new(access_token)?))
             }
             Credentials::Ims(credentials) => {
                 let api_key = SecretString::from(credentials.client_id.as_str());
-                let ims = Ims::new(credentials, metrics.clone())?;
-                ("IMS_CLIENT_ID", api_key, Kind::Ims(Box::new(Cache::new(ims, metrics))))
+                let cache = Cache::new(Issuer::new(credentials, ims.clone())?, ims.metrics(), owner);
+                ("IMS_CLIENT_ID", api_key, Kind::Ims(Box::new(cache)))
             }
         };
         let api_key_header = sensitive(api_key.expose_secret()).ok_or(BuildError::Header(name))?;
@@ -125,12 +154,12 @@ impl TokenSource {
     }
 
     /// The value of `x-api-key`.
-    pub(super) fn api_key_header(&self) -> HeaderValue {
+    fn api_key_header(&self) -> HeaderValue {
         self.inner.api_key_header.clone()
     }
 
     /// What must never be seen outside, beside the tokens that were handed out.
-    pub(super) fn secrets(&self) -> Vec<SecretString> {
+    fn secrets(&self) -> Vec<SecretString> {
         let client_secret = match &self.inner.kind {
             Kind::Fixed(_) => None,
             Kind::Ims(cache) => Some(cache.issuer().client_secret()),
@@ -146,12 +175,12 @@ impl AccessToken {
     }
 
     /// The value of `Authorization`.
-    pub(super) fn header(&self) -> HeaderValue {
+    fn header(&self) -> HeaderValue {
         self.header.clone()
     }
 
     /// The token itself, to be kept out of texts.
-    pub(super) fn value(&self) -> &SecretString {
+    fn value(&self) -> &SecretString {
         &self.value
     }
 }

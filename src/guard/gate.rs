@@ -98,6 +98,7 @@ impl Guard {
     fn refresh(&self) {
         let now = Instant::now();
         let mut state = self.inner.state();
+        state.forget_strangers();
         state.half_open_if_due(now);
         self.inner.tell(&state);
         let metrics = &self.inner.metrics;

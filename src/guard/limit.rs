@@ -77,6 +77,14 @@ impl Limit {
         Self { most, now: most, fast: None, usual: 0.0, adapted: now, step: Step::new(now) }
     }
 
+    /// From now on at most so many calls. What was learnt holds, below that.
+    pub(super) fn set_most(&mut self, most: u32) {
+        let most = f64::from(most.max(1));
+        let at_the_top = self.now >= self.most;
+        self.now = if at_the_top { most } else { self.now.min(most) };
+        self.most = most;
+    }
+
     /// The limit for now.
     pub(super) fn value(&self) -> f64 {
         self.now.floor()
@@ -182,6 +190,22 @@ mod tests {
         rounds(&mut limit, 100, SECOND / 3, 0).await;
         assert!(at(&limit, 256.0));
         assert!(limit.allows(255) && !limit.allows(256));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_top_moves_it_only_if_it_stood_there_or_above() {
+        let mut limit = Limit::new(256, Instant::now());
+        limit.set_most(64);
+        assert!(at(&limit, 64.0));
+        limit.set_most(128);
+        assert!(at(&limit, 128.0));
+        rounds(&mut limit, 30, SECOND / 3, 10).await;
+        let learnt = limit.value();
+        assert!(learnt < 10.0, "{learnt}");
+        limit.set_most(256);
+        assert!(at(&limit, learnt));
+        limit.set_most(2);
+        assert!(at(&limit, 2.0));
     }
 
     #[tokio::test(start_paused = true)]

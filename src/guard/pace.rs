@@ -70,6 +70,11 @@ impl Pace {
         Self { fixed, longest_pause, learnt: None, next: now, meter: Meter::new(now) }
     }
 
+    /// From now on no fixed limit, or this one in calls per second. What 429s have taught holds.
+    pub(super) fn set_fixed(&mut self, fixed: Option<f64>) {
+        self.fixed = fixed;
+    }
+
     /// Calls per second that may be made now, if there is a limit.
     pub(super) fn rate(&mut self, now: Instant) -> Option<f64> {
         if let Some(learnt) = &mut self.learnt {

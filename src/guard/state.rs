@@ -39,11 +39,11 @@ const BUDGET_WAIT: Duration = Duration::from_secs(60);
 /// See the module.
 #[derive(Debug)]
 pub(super) struct State {
-    rules: GuardRules,
+    pub(super) rules: GuardRules,
     pub(super) service: Breaker,
     pub(super) ims: Breaker,
     budget: Budget,
-    tenants: HashMap<ImsOrgId, Tenant>,
+    pub(super) tenants: HashMap<ImsOrgId, Tenant>,
     /// Stands for all for whom there is no place.
     others: Tenant,
     company: Company,
@@ -85,7 +85,7 @@ impl State {
             service: Breaker::new(rules.breaker, now),
             ims: Breaker::new(rules.breaker, now),
             budget: Budget::new(WHOLE_BUDGET, rules.retry_share, now),
-            tenants: rules.organisations.iter().map(|id| (id.clone(), Tenant::new(&rules, now))).collect(),
+            tenants: rules.organisations.keys().map(|id| (id.clone(), Tenant::of(id, &rules, now))).collect(),
             others: Tenant::new(&rules, now),
             company: Company::default(),
             last_failed: None,
@@ -168,7 +168,7 @@ impl State {
         let known: Vec<_> = if self.rules.organisations.is_empty() {
             self.tenants.values().collect()
         } else {
-            self.rules.organisations.iter().filter_map(|id| self.tenants.get(id)).collect()
+            self.rules.organisations.keys().filter_map(|id| self.tenants.get(id)).collect()
         };
         // Of those that have not been heard of, nothing ill is known.
         let unheard = self.rules.organisations.len() > known.len() || known.is_empty();
@@ -205,7 +205,7 @@ impl State {
         let mut known = Vec::new();
         for (id, tenant) in &mut self.tenants {
             let figures = Figures::of(tenant, now);
-            if self.rules.organisations.contains(id) {
+            if self.rules.organisations.contains_key(id) {
                 known.push((Some(id.clone()), figures));
             } else {
                 others = others.with(figures);
@@ -225,7 +225,7 @@ impl State {
         }
         let has_place = self.tenants.len() < TENANTS_MAX;
         if has_place {
-            self.tenants.insert(ims_org_id.clone(), Tenant::new(&self.rules, now));
+            self.tenants.insert(ims_org_id.clone(), Tenant::of(ims_org_id, &self.rules, now));
         }
         has_place
     }

@@ -12,6 +12,7 @@ use super::limit::Limit;
 use super::pace::Pace;
 use super::state::Answer;
 use super::{BreakerState, Denied, GuardRules, Reason};
+use crate::contract::ids::ImsOrgId;
 
 /// One about which nothing was heard for so long is as good as new.
 const FORGOTTEN: Duration = Duration::from_secs(600);
@@ -44,11 +45,21 @@ pub(super) struct Tenant {
 }
 
 impl Tenant {
+    /// One with the limits that hold for all.
     pub(super) fn new(rules: &GuardRules, now: Instant) -> Self {
+        Self::with((u32::from(rules.concurrency), rules.rate), rules, now)
+    }
+
+    /// One that may have limits of its own.
+    pub(super) fn of(ims_org_id: &ImsOrgId, rules: &GuardRules, now: Instant) -> Self {
+        Self::with(rules.limits_of(ims_org_id), rules, now)
+    }
+
+    fn with((most, rate): (u32, Option<f64>), rules: &GuardRules, now: Instant) -> Self {
         Self {
             breaker: Breaker::new(rules.breaker, now),
-            limit: Limit::new(u32::from(rules.concurrency), now),
-            pace: Pace::new(rules.rate, rules.longest_retry_after, now),
+            limit: Limit::new(most, now),
+            pace: Pace::new(rate, rules.longest_retry_after, now),
             budget: Budget::new(1.0, rules.retry_share, now),
             under_way: 0,
             queue: Queue::default(),

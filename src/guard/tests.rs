@@ -1,5 +1,6 @@
 //! The guard on a paused clock.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::{advance, timeout};
@@ -26,7 +27,8 @@ fn rules() -> GuardRules {
         adaptive: true,
         rate: None,
         longest_retry_after: SECOND * 60,
-        organisations: Vec::new(),
+        organisations: HashMap::new(),
+        only_these: false,
     }
 }
 
@@ -36,6 +38,10 @@ fn guard_with(rules: GuardRules) -> Guard {
 
 fn org(name: &str) -> ImsOrgId {
     ImsOrgId::parse(&format!("{name}@AdobeOrg")).unwrap()
+}
+
+fn orgs<const N: usize>(names: [&str; N]) -> HashMap<ImsOrgId, OrgLimits> {
+    names.map(|name| (org(name), OrgLimits::default())).into()
 }
 
 fn sandbox() -> SandboxName {
@@ -156,7 +162,7 @@ async fn refused_credentials_hold_an_organisation_back_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn if_no_organisation_can_be_served_no_job_is_taken() {
-    let guard = guard_with(GuardRules { organisations: vec![org("a"), org("b")], ..rules() });
+    let guard = guard_with(GuardRules { organisations: orgs(["a", "b"]), ..rules() });
     call(&guard, "a", Some(FailureKind::CredentialsRefused)).await;
     assert_eq!(*guard.gate().borrow(), Gate::Open, "there may be jobs for the other");
     call(&guard, "b", Some(FailureKind::CredentialsRefused)).await;
@@ -165,6 +171,61 @@ async fn if_no_organisation_can_be_served_no_job_is_taken() {
     assert_eq!(*guard.gate().borrow(), Gate::Single);
     call(&guard, "a", None).await;
     assert_eq!(*guard.gate().borrow(), Gate::Open);
+}
+
+/// The worker is set up for these and no others.
+fn guard_of<const N: usize>(names: [&str; N]) -> Guard {
+    guard_with(GuardRules { organisations: orgs(names), only_these: true, ..rules() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_are_tried_at_once_and_nobody_else_is_disturbed() {
+    let guard = guard_of(["a", "b"]);
+    for name in ["a", "b"] {
+        call(&guard, name, Some(FailureKind::CredentialsRefused)).await;
+    }
+    guard.set_organisations(orgs(["a", "b"]), &HashSet::from([org("a")]));
+    assert_eq!(*guard.gate().borrow(), Gate::Single);
+    call(&guard, "a", None).await;
+    assert_eq!((reason(&guard, "a").await, *guard.gate().borrow()), (None, Gate::Open));
+    assert_eq!(reason(&guard, "b").await, Some(Reason::Organisation));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_organisation_has_its_own_limits_until_it_is_given_others() {
+    let guard = guard_of(["a", "b"]);
+    let narrow = OrgLimits { concurrency: Some(1), rate: Some(2.0) };
+    let with = |limits| HashMap::from([(org("a"), limits), (org("b"), OrgLimits::default())]);
+    guard.set_organisations(with(narrow), &HashSet::new());
+    let first = ask(&guard, "a", Purpose::First).await.unwrap();
+    assert_eq!(reason(&guard, "a").await, Some(Reason::Busy));
+    let others = [ask(&guard, "b", Purpose::First).await, ask(&guard, "b", Purpose::First).await];
+    assert!(others.iter().all(Result::is_ok));
+    guard.set_organisations(with(OrgLimits::default()), &HashSet::new());
+    assert!(ask(&guard, "a", Purpose::First).await.is_ok());
+    first.ended(None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_organisation_that_is_taken_out_is_forgotten_when_its_last_call_has_ended() {
+    let metrics = Metrics::new().unwrap();
+    let guard = Guard::new(
+        GuardRules { organisations: orgs(["a", "b"]), only_these: true, ..rules() },
+        metrics.guard.clone(),
+    );
+    let label = "{organisation=\"a@AdobeOrg\"}";
+    assert!(metrics.render().unwrap().contains(label));
+    let pass = ask(&guard, "a", Purpose::First).await.unwrap();
+    guard.set_organisations(orgs(["b"]), &HashSet::new());
+    tend(&guard, true, SECOND).await;
+    let page = metrics.render().unwrap();
+    assert!(!page.contains(label), "{page}");
+    assert!(page.contains("organisation_calls_in_flight{organisation=\"other\"} 1"), "{page}");
+    pass.ended(Some(&failure(FailureKind::CredentialsRefused)));
+    tend(&guard, true, SECOND).await;
+    let page = metrics.render().unwrap();
+    assert!(page.contains("organisation_calls_in_flight{organisation=\"other\"} 0"), "{page}");
+    assert!(page.contains("organisations_down 0"), "nobody waits for it: {page}");
 }
 
 #[tokio::test(start_paused = true)]

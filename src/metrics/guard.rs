@@ -22,6 +22,7 @@ pub struct GuardMetrics {
     limit: GaugeVec,
     calls: IntGaugeVec,
     rate: GaugeVec,
+    down: IntGaugeVec,
 }
 
 impl GuardMetrics {
@@ -109,6 +110,16 @@ impl GuardMetrics {
                     &["organisation"],
                 )?,
             )?,
+            down: register(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "organisation_down",
+                        "1 while the organisation's circuit breaker is not closed: its jobs wait; of all others together, how many.",
+                    ),
+                    &["organisation"],
+                )?,
+            )?,
         };
         metrics.touch_every_label_set();
         Ok(metrics)
@@ -171,8 +182,23 @@ impl GuardMetrics {
             self.limit.with_label_values(&label).set(figures.limit.unwrap_or_default());
             self.calls.with_label_values(&label).set(i64::from(figures.under_way));
             self.rate.with_label_values(&label).set(figures.rate.unwrap_or_default());
+            self.down.with_label_values(&label).set(i64::from(figures.down));
             down += i64::from(figures.down);
         }
         self.organisations_down.set(down);
+    }
+
+    /// The worker is not set up for these any more: what they had goes among the others.
+    pub fn forget(&self, organisations: &[ImsOrgId]) {
+        for id in organisations {
+            let label = [id.as_str()];
+            let removed = [
+                self.limit.remove_label_values(&label),
+                self.calls.remove_label_values(&label),
+                self.rate.remove_label_values(&label),
+                self.down.remove_label_values(&label),
+            ];
+            drop(removed); // one that was never shown is gone all the same
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::contract::history::{DeadReason, History};
 use crate::contract::ids::JobId;
 use crate::contract::job::Job;
 use crate::contract::reply::Outcome;
-use crate::contract::{self, Envelope, Rejected};
+use crate::contract::{self, Envelope};
 use crate::flow::FlowApi;
 use crate::handler::{Handled, Past};
 use crate::metrics::broker::SettlementKind;
@@ -108,19 +108,22 @@ impl<F: FlowApi> Worker<F> {
         if let Some(decision) = self.suspect(delivery, in_hand) {
             return decision;
         }
-        let job = match contract::parse(&delivery.body, &envelope(delivery), &self.defaults, self.limits) {
+        let job = match contract::parse(&delivery.body, &envelope(delivery), &self.terms.defaults, self.terms.limits) {
             Ok(job) => job,
             Err(rejected) => return self.reject(rejected, delivery),
         };
         Span::current().record("job_id", job.id.as_str());
         *job_id = Some(job.id.clone());
+        let past = self.past(delivery);
+        if let Err(why) = self.terms.allowed.check(&job.ims_org_id, &job.sandbox_name) {
+            return self.refuse(&job, &why, &past, delivery);
+        }
         let Some(_slot) = self.slot(stop).await else { return Decision::HandBack };
         // What comes of a job could not be published: it is better not begun.
         if stop.run_until_cancelled(publisher.unblocked()).await.is_none() || delivery.is_stale() {
             return Decision::HandBack;
         }
         let began = Timestamp::now();
-        let past = self.past(delivery);
         let checking = self.checks.fits(&job, past.doubt != Doubt::None);
         match stop.run_until_cancelled(checking).await {
             None => return Decision::HandBack,
@@ -194,22 +197,6 @@ impl<F: FlowApi> Worker<F> {
         }
     }
 
-    /// What to do about a message that is no job: answer it if there is anything to answer to.
-    fn reject(&self, rejected: Rejected, delivery: &Delivery) -> Decision {
-        let properties = &delivery.properties;
-        let known = rejected.job_id.is_some()
-            || properties.correlation_id().is_some()
-            || properties.message_id().is_some()
-            || properties.reply_to().is_some_and(|queue| self.routes.allows(queue));
-        if let Some(id) = &rejected.job_id {
-            Span::current().record("job_id", id.as_str());
-        }
-        if !known {
-            return Decision::Park(rejected);
-        }
-        Decision::Answer(reply::invalid(&rejected), None)
-    }
-
     async fn settle(&self, delivery: Delivery, settlement: Settlement) -> Result<(), broker::Error> {
         let kind = match settlement {
             Settlement::Ack => SettlementKind::Ack,
@@ -264,7 +251,7 @@ async fn publish(
 }
 
 /// What the next delivery of a job has to know. What was noted before stays, but for its trials: it has survived this one.
-fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsettled: Duration) -> History {
+pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsettled: Duration) -> History {
     let before = &delivery.history;
     let is_first = !delivery.redelivered && before.attempts.is_none();
     History {

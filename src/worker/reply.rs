@@ -7,6 +7,7 @@ use crate::contract::ids::JobId;
 use crate::contract::job::Job;
 use crate::contract::reply::{CreatedConnection, ErrorCode, Outcome, Reply, ReplyError, SCHEMA_VERSION};
 use crate::flow::{Created, Failure};
+use crate::organisations::NotAllowed;
 use crate::retry::policy::Limit;
 
 /// The answer to a job whose connection exists.
@@ -60,6 +61,15 @@ pub(super) fn expired(job: &Job, failure: Option<Failure>, attempts: u32) -> Rep
 /// The answer to a message that is no job.
 pub(super) fn invalid(rejected: &Rejected) -> Reply {
     failed(rejected.job_id.as_ref(), ReplyError::new(ErrorCode::InvalidJob, rejected.to_string()), 0)
+}
+
+/// The answer to a job that the worker may not do; `in_doubt` if its connection may exist all the same.
+pub(super) fn not_allowed(job: &Job, why: &NotAllowed, in_doubt: bool, attempts: u32) -> Reply {
+    let mut message = why.to_string();
+    if in_doubt {
+        message.push_str("; an earlier attempt may have created the connection, so the job is parked as well");
+    }
+    failed(Some(&job.id), ReplyError::new(ErrorCode::NotAllowed, message), attempts)
 }
 
 /// The answer to a job that the worker failed on.

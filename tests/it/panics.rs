@@ -1,5 +1,6 @@
 //! A panic while a job is worked on is that job's own misfortune.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use connection_worker::flow::{
 use connection_worker::guard::{BreakerRules, Guard, GuardRules};
 use connection_worker::handler::{Handler, Rules};
 use connection_worker::metrics::Metrics;
+use connection_worker::organisations::Allowed;
 use connection_worker::retry::doubt::Lookups;
 use connection_worker::retry::policy::Policy;
 use connection_worker::secret::SecretSource;
-use connection_worker::worker::{ReplyRoutes, SessionEnd, Worker};
+use connection_worker::worker::{ReplyRoutes, SessionEnd, Terms, Worker};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -106,7 +108,8 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         adaptive: true,
         rate: None,
         longest_retry_after: second * 60,
-        organisations: Vec::new(),
+        organisations: HashMap::new(),
+        only_these: false,
     };
     let guard = Guard::new(guard, metrics.guard.clone());
     let handler = Handler::new(flow, guard, Rules { policy, lookups }, metrics.attempts.clone());
@@ -116,7 +119,7 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         sandbox_name: Some(SandboxName::parse(SANDBOX).unwrap()),
         mark: false,
     };
-    let limits = Limits { max_bytes: 1 << 20 };
+    let terms = Terms { defaults, limits: Limits { max_bytes: 1 << 20 }, allowed: Allowed::all() };
     let checks = Checks::new(
         flow,
         Settings {
@@ -126,7 +129,7 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         },
         metrics.checks.clone(),
     );
-    Arc::new(Worker::new(handler, checks, routes, defaults, limits, metrics.clone(), CONCURRENCY))
+    Arc::new(Worker::new(handler, checks, routes, terms, metrics.clone(), CONCURRENCY))
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use url::Url;
 
-use super::{FlowClient, NOTHING, Refused};
+use super::{FlowClient, NOTHING, Refused, unreadable, with_headers};
 use crate::contract::marker::is_marked;
 use crate::flow::http::{Answer, End};
-use crate::flow::token::AccessToken;
+use crate::flow::token::Login;
 use crate::flow::{Created, Failure, FailureKind, FindRequest, Found};
 
 /// The largest page that Flow Service gives ("limit" in its API reference).
@@ -66,12 +66,12 @@ impl FlowClient {
     pub(super) async fn search(
         &self,
         wanted: &FindRequest,
-        token: &AccessToken,
+        login: &Login,
     ) -> Result<Option<Found>, Refused> {
         let mut query = first_query(wanted);
         let mut marked = Vec::new();
         for _ in 0..MAX_PAGES {
-            let page = self.page(&query, wanted, token).await?;
+            let page = self.page(&query, wanted, login).await?;
             let is_wanted =
                 |item: &Item| item.description.as_deref().is_some_and(|text| is_marked(text, &wanted.job_id));
             marked.extend(page.items.into_iter().filter(is_wanted));
@@ -88,13 +88,13 @@ impl FlowClient {
         Err(Refused { failure, bad_token: false })
     }
 
-    async fn page(&self, query: &str, wanted: &FindRequest, token: &AccessToken) -> Result<Page, Refused> {
+    async fn page(&self, query: &str, wanted: &FindRequest, login: &Login) -> Result<Page, Refused> {
         let mut url: Url = self.connections.clone();
         url.set_query(Some(query));
-        let get = self.with_headers(self.http.get(url), &wanted.ims_org_id, &wanted.sandbox_name, token)?;
-        let answer = self.call(get, MAX_PAGE, &NOTHING, token).await?;
+        let get = with_headers(self.http.get(url), &wanted.ims_org_id, &wanted.sandbox_name, login)?;
+        let answer = self.call(get, MAX_PAGE, &NOTHING, login).await?;
         page_in(&answer).ok_or_else(|| Refused {
-            failure: self.unreadable(&answer, "which is no list of connections", &NOTHING, token),
+            failure: unreadable(&answer, "which is no list of connections", &NOTHING, login),
             bad_token: false,
         })
     }

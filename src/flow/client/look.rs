@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use super::{FlowClient, NOTHING, Refused};
+use super::{FlowClient, NOTHING, Refused, unreadable, with_headers};
 use crate::flow::http::{End, MAX_ANSWER};
-use crate::flow::token::AccessToken;
+use crate::flow::token::Login;
 use crate::flow::{AuthSpec, ConnectionRequest, Failure, FailureKind, SpecRequest};
 
 /// A connection spec has some 10 kB, most of it not about authentication.
@@ -115,24 +115,24 @@ impl FlowClient {
 
     async fn look<T>(&self, look: &Look<'_>, read: impl Fn(&[u8]) -> Option<T>) -> Result<T, Failure> {
         let read = &read;
-        self.with_token(|token| async move { self.look_once(look, read, &token).await }).await
+        self.logged_in(look.ims_org_id, |login| async move { self.look_once(look, read, &login).await }).await
     }
 
     async fn look_once<T>(
         &self,
         look: &Look<'_>,
         read: impl Fn(&[u8]) -> Option<T>,
-        token: &AccessToken,
+        login: &Login,
     ) -> Result<T, Refused> {
         let url = below(look.collection, look.path)?;
-        let get = self.with_headers(self.http.get(url), look.ims_org_id, look.sandbox_name, token)?;
-        let answer = self.call(get, look.max_body, &NOTHING, token).await?;
+        let get = with_headers(self.http.get(url), look.ims_org_id, look.sandbox_name, login)?;
+        let answer = self.call(get, look.max_body, &NOTHING, login).await?;
         let found = match answer.end {
             End::Whole => read(&answer.body),
             End::TooLong(_) | End::Cut(_) => None,
         };
         found.ok_or_else(|| Refused {
-            failure: self.unreadable(&answer, look.lacking, &NOTHING, token),
+            failure: unreadable(&answer, look.lacking, &NOTHING, login),
             bad_token: false,
         })
     }

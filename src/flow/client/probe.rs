@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{FlowClient, NOTHING, Refused};
+use super::{FlowClient, NOTHING, Refused, with_headers};
 use crate::flow::http::{Answer, MAX_ANSWER};
-use crate::flow::token::AccessToken;
+use crate::flow::token::Login;
 use crate::flow::{Failure, FailureKind, ProbeRequest};
 
 /// A service that takes longer than this to answer such a question is not back yet.
@@ -13,8 +13,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 impl FlowClient {
     pub(super) async fn knock(&self, request: &ProbeRequest) -> Result<(), Failure> {
         let asking = async {
-            let token = self.token.current().await?;
-            self.list_one(request, &token).await.map_err(|refused| refused.failure)
+            let login = self.keyring.of(request.ims_org_id.as_str())?.login().await?;
+            self.list_one(request, &login).await.map_err(|refused| refused.failure)
         };
         match tokio::time::timeout(TIMEOUT, asking).await {
             Ok(Err(failure)) if is_down(failure.kind) => Err(failure),
@@ -26,13 +26,13 @@ impl FlowClient {
         }
     }
 
-    async fn list_one(&self, request: &ProbeRequest, token: &AccessToken) -> Result<Answer, Refused> {
+    async fn list_one(&self, request: &ProbeRequest, login: &Login) -> Result<Answer, Refused> {
         let ProbeRequest { ims_org_id, sandbox_name } = request;
         let mut url = self.connections.clone();
         url.set_query(Some("limit=1"));
         let get = self.http.get(url);
-        let get = self.with_headers(get, ims_org_id.as_str(), sandbox_name.as_str(), token)?;
-        self.call(get, MAX_ANSWER, &NOTHING, token).await
+        let get = with_headers(get, ims_org_id.as_str(), sandbox_name.as_str(), login)?;
+        self.call(get, MAX_ANSWER, &NOTHING, login).await
     }
 }
 

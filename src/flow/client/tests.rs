@@ -8,7 +8,7 @@ mod tokens;
 
 use super::*;
 use crate::flow::scripted::{Server, Step, answer, json};
-use crate::flow::token::Credentials;
+use crate::flow::token::{Credentials, ImsClient, ImsSettings, TokenSource};
 use crate::metrics::Metrics;
 use crate::secret::SecretSource;
 
@@ -40,18 +40,24 @@ fn client_at(url: Url) -> (FlowClient, Metrics) {
         access_token: SecretSource::Inline("canary-bearer".into()),
         api_key: "canary-api-key".into(),
     };
-    let token = TokenSource::new(credentials, metrics.http.clone()).unwrap();
-    (client_with(url, token, &metrics), metrics)
+    let source = TokenSource::new(credentials, &ims_at(Url::parse("http://127.0.0.1:1").unwrap(), &metrics), None).unwrap();
+    (client_with(url, Keyring::one(source), &metrics), metrics)
 }
 
-fn client_with(url: Url, token: TokenSource, metrics: &Metrics) -> FlowClient {
+fn ims_at(url: Url, metrics: &Metrics) -> ImsClient {
+    let settings =
+        ImsSettings { url, timeout: Duration::from_millis(1500), connect_timeout: Duration::from_secs(1) };
+    ImsClient::new(&settings, metrics.http.clone()).unwrap()
+}
+
+fn client_with(url: Url, keyring: Keyring, metrics: &Metrics) -> FlowClient {
     let settings = FlowSettings {
         url,
         timeout: Duration::from_millis(1500),
         connect_timeout: Duration::from_secs(1),
         max_idle: 4,
     };
-    FlowClient::new(settings, token, metrics.http.clone()).unwrap()
+    FlowClient::new(settings, keyring, metrics.http.clone()).unwrap()
 }
 
 async fn create_once(step: Step) -> Result<Created, Failure> {

@@ -11,6 +11,7 @@ use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::AccessToken;
+use crate::contract::ids::ImsOrgId;
 use crate::flow::{Failure, FailureKind};
 use crate::metrics::http::HttpMetrics;
 
@@ -51,6 +52,8 @@ pub(super) struct Issued {
 pub(super) struct Cache<I> {
     issuer: I,
     metrics: HttpMetrics,
+    /// Whose token it is, if it is of one organisation: for the log.
+    owner: Option<ImsOrgId>,
     held: Mutex<Option<Held>>,
     /// Held while a token is fetched.
     fetching: tokio::sync::Mutex<Fetching>,
@@ -72,8 +75,13 @@ struct Fetching {
 }
 
 impl<I: Issue> Cache<I> {
-    pub(super) fn new(issuer: I, metrics: HttpMetrics) -> Self {
-        Self { issuer, metrics, held: Mutex::default(), fetching: tokio::sync::Mutex::default() }
+    pub(super) fn new(issuer: I, metrics: HttpMetrics, owner: Option<ImsOrgId>) -> Self {
+        let (held, fetching) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { issuer, metrics, owner, held, fetching }
+    }
+
+    fn owner(&self) -> Option<&str> {
+        self.owner.as_ref().map(ImsOrgId::as_str)
     }
 
     pub(super) fn issuer(&self) -> &I {
@@ -128,7 +136,7 @@ impl<I: Issue> Cache<I> {
                 let left = held.expires.saturating_duration_since(Instant::now());
                 let pause = (left / 10).max(PAUSE_AFTER_FAILURE);
                 tracing::warn!(
-                    failure = %failure, expires_in = ?left, next_try_in = ?pause,
+                    ims_org_id = self.owner(), failure = %failure, expires_in = ?left, next_try_in = ?pause,
                     "cannot renew the access token yet, going on with the old one"
                 );
                 self.hold(Held { due: Instant::now() + pause, ..held.clone() });
@@ -168,7 +176,7 @@ impl<I: Issue> Cache<I> {
         self.hold(Held { token: Arc::clone(token), due: now + due, expires: now + lifetime });
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.metrics.token_refreshed((unix_time + lifetime).as_secs_f64());
-        tracing::info!(?lifetime, "IMS issued an access token");
+        tracing::info!(ims_org_id = self.owner(), ?lifetime, "IMS issued an access token");
     }
 
     fn hold(&self, held: Held) {

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::ImsCredentials;
+use super::{ImsCredentials, ImsSettings};
 use super::cache::{Issue, Issued};
 use crate::flow::http::{
     Answer, BuildError, End, Limits, MAX_ANSWER, call_result, client, endpoint, exchange, explain,
@@ -29,15 +29,21 @@ const DOCUMENTED_LIFETIME: Duration = Duration::from_secs(23 * 3600);
 /// The deprecated JWT flow of the same server gave milliseconds (`86399992`). No token lives for a million seconds.
 const MAX_SECONDS: f64 = 1e6;
 
-/// The token endpoint of IMS.
-pub(super) struct Ims {
+/// The token endpoint of IMS. Clones share its connections: one serves any number of organisations.
+#[derive(Debug, Clone)]
+pub struct ImsClient {
     http: reqwest::Client,
     url: Url,
+    metrics: HttpMetrics,
+}
+
+/// Asks for the tokens of one client id.
+pub(super) struct Issuer {
+    ims: ImsClient,
     client_id: String,
     scopes: String,
     source: SecretSource,
     client_secret: Mutex<SecretString>,
-    metrics: HttpMetrics,
 }
 
 /// IMS gave no token.
@@ -47,20 +53,31 @@ struct NotIssued {
     invalid_client: bool,
 }
 
-impl Ims {
-    pub(super) fn new(credentials: ImsCredentials, metrics: HttpMetrics) -> Result<Self, BuildError> {
-        let ImsCredentials { url, client_id, client_secret: source, scopes, timeout, connect_timeout } =
-            credentials;
+impl ImsClient {
+    /// Sets up HTTPS. Calls nobody.
+    pub fn new(settings: &ImsSettings, metrics: HttpMetrics) -> Result<Self, BuildError> {
+        let ImsSettings { url, timeout, connect_timeout } = settings;
+        let limits = Limits { timeout: *timeout, connect_timeout: *connect_timeout, max_idle: 1 };
+        let url = endpoint("IMS_URL", url, &["ims", "token", "v3"])?;
+        Ok(Self { http: client(limits)?, url, metrics })
+    }
+
+    pub(super) fn metrics(&self) -> HttpMetrics {
+        self.metrics.clone()
+    }
+}
+
+impl Issuer {
+    pub(super) fn new(credentials: ImsCredentials, ims: ImsClient) -> Result<Self, BuildError> {
+        let ImsCredentials { client_id, client_secret: source, scopes } = credentials;
         let client_secret =
             source.read().map_err(|source| BuildError::Secret { name: "IMS_CLIENT_SECRET", source })?;
         Ok(Self {
-            http: client(Limits { timeout, connect_timeout, max_idle: 1 })?,
-            url: endpoint("IMS_URL", &url, &["ims", "token", "v3"])?,
+            ims,
             client_id,
             scopes: scopes.split_whitespace().collect(),
             source,
             client_secret: Mutex::new(client_secret),
-            metrics,
         })
     }
 
@@ -94,8 +111,8 @@ impl Ims {
             ("client_secret", client_secret.expose_secret()),
             ("scope", &self.scopes),
         ];
-        let request = self.http.post(self.url.clone()).form(&form);
-        let call = self.metrics.call(Upstream::Ims);
+        let request = self.ims.http.post(self.ims.url.clone()).form(&form);
+        let call = self.ims.metrics.call(Upstream::Ims);
         let request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
         let answer = exchange(request, MAX_ANSWER).await;
         match answer {
@@ -151,17 +168,20 @@ impl Ims {
     /// What to look at. `invalid_scope` is the usual mistake, and IMS does not say which scopes it was sent.
     fn advice(&self, status: u16, code: Option<&str>) -> String {
         match code {
-            Some("invalid_client") => " (check IMS_CLIENT_ID and IMS_CLIENT_SECRET)".to_owned(),
-            Some("invalid_scope") => {
-                format!(" (check IMS_SCOPES, sent as \"{}\", against the Developer Console)", self.scopes)
+            Some("invalid_client") => {
+                " (check IMS_CLIENT_ID and IMS_CLIENT_SECRET, or what ORGS_FILE says in their place)".to_owned()
             }
+            Some("invalid_scope") => format!(
+                " (check IMS_SCOPES, or the scopes in ORGS_FILE, sent as \"{}\", against the Developer Console)",
+                self.scopes
+            ),
             _ if (300..=399).contains(&status) || status == 404 => " (check IMS_URL)".to_owned(),
             _ => String::new(),
         }
     }
 }
 
-impl Issue for Ims {
+impl Issue for Issuer {
     async fn issue(&self) -> Result<Issued, Failure> {
         let client_secret = self.client_secret();
         let refused = match self.ask(&client_secret).await {

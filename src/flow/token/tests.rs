@@ -9,8 +9,15 @@ use crate::metrics::Metrics;
 
 const ISSUED: &str = r#"{"access_token":"issued-token","token_type":"bearer","expires_in":86399}"#;
 
-fn metrics() -> HttpMetrics {
-    Metrics::new().unwrap().http
+fn ims_at(url: Url) -> ImsClient {
+    let settings =
+        ImsSettings { url, timeout: Duration::from_millis(1500), connect_timeout: Duration::from_secs(1) };
+    ImsClient::new(&settings, Metrics::new().unwrap().http).unwrap()
+}
+
+/// Where nobody is asked.
+fn no_ims() -> ImsClient {
+    ims_at(Url::parse("http://127.0.0.1:1").unwrap())
 }
 
 fn secret_file(content: &str) -> tempfile::NamedTempFile {
@@ -21,14 +28,11 @@ fn secret_file(content: &str) -> tempfile::NamedTempFile {
 
 fn ims_source(url: Url, client_secret: SecretSource) -> TokenSource {
     let credentials = ImsCredentials {
-        url,
         client_id: "client-id".to_owned(),
         client_secret,
         scopes: "openid, AdobeID ,session".to_owned(),
-        timeout: Duration::from_millis(1500),
-        connect_timeout: Duration::from_secs(1),
     };
-    TokenSource::new(Credentials::Ims(credentials), metrics()).unwrap()
+    TokenSource::new(Credentials::Ims(credentials), &ims_at(url), None).unwrap()
 }
 
 fn ims(server: &Server) -> TokenSource {
@@ -36,7 +40,7 @@ fn ims(server: &Server) -> TokenSource {
 }
 
 fn fixed(access_token: SecretSource) -> TokenSource {
-    TokenSource::new(Credentials::Fixed { access_token, api_key: "api-key".into() }, metrics()).unwrap()
+    TokenSource::new(Credentials::Fixed { access_token, api_key: "api-key".into() }, &no_ims(), None).unwrap()
 }
 
 fn value(token: &AccessToken) -> &str {
@@ -157,13 +161,13 @@ fn what_cannot_work_is_refused_at_start_up() {
         access_token: SecretSource::Inline(token.into()),
         api_key: key.into(),
     };
-    assert!(matches!(TokenSource::new(fixed("", "key"), metrics()), Err(BuildError::Secret { .. })));
+    assert!(matches!(TokenSource::new(fixed("", "key"), &no_ims(), None), Err(BuildError::Secret { .. })));
     assert!(matches!(
-        TokenSource::new(fixed("a\nb", "key"), metrics()),
+        TokenSource::new(fixed("a\nb", "key"), &no_ims(), None),
         Err(BuildError::Header("ACCESS_TOKEN"))
     ));
     assert!(matches!(
-        TokenSource::new(fixed("token", "k\ney"), metrics()),
+        TokenSource::new(fixed("token", "k\ney"), &no_ims(), None),
         Err(BuildError::Header("API_KEY"))
     ));
 }

@@ -1,6 +1,6 @@
 //! A Flow Service that answers in the order of its script, and a job to do with it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -231,7 +231,8 @@ fn guard(rate: Option<f64>, metrics: &Metrics) -> Guard {
         adaptive: true,
         rate,
         longest_retry_after: second * 60,
-        organisations: Vec::new(),
+        organisations: HashMap::new(),
+        only_these: false,
     };
     Guard::new(rules, metrics.guard.clone())
 }

@@ -13,15 +13,12 @@ fn issued(token: &str) -> Step {
 fn client_of(ims: &Server, flow: &Server) -> FlowClient {
     let metrics = Metrics::new().unwrap();
     let credentials = Credentials::Ims(ImsCredentials {
-        url: ims.url(""),
         client_id: "client-id".to_owned(),
         client_secret: SecretSource::Inline("canary-secret".into()),
         scopes: "openid".to_owned(),
-        timeout: Duration::from_millis(1500),
-        connect_timeout: Duration::from_secs(1),
     });
-    let token = TokenSource::new(credentials, metrics.http.clone()).unwrap();
-    client_with(flow.url(""), token, &metrics)
+    let source = TokenSource::new(credentials, &ims_at(ims.url(""), &metrics), None).unwrap();
+    client_with(flow.url(""), Keyring::one(source), &metrics)
 }
 
 fn tokens_seen(flow: &Server) -> Vec<String> {

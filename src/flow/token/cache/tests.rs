@@ -38,7 +38,7 @@ fn down() -> Result<Issued, Failure> {
 
 fn cache(script: impl IntoIterator<Item = Result<Issued, Failure>>) -> Cache<ScriptedIssuer> {
     let issuer = ScriptedIssuer { script: Mutex::new(script.into_iter().collect()), asked: Mutex::new(0) };
-    Cache::new(issuer, Metrics::new().unwrap().http)
+    Cache::new(issuer, Metrics::new().unwrap().http, None)
 }
 
 impl Cache<ScriptedIssuer> {
