@@ -32,8 +32,8 @@
 //! | `GET /simulator/faults` | `{"faults":[…]}`: the rules in force, in order |
 //! | `POST /simulator/faults` | adds a rule, or an array of them, at the end of the list |
 //! | `DELETE /simulator/faults`, `DELETE /simulator/faults/{id}` | drops all rules, or one |
-//! | `POST /simulator/tokens/expire` | no access token is good any more, a fixed one included |
-//! | `POST /simulator/secrets` | `{"clientSecrets":["…"]}`: accepts these (two at most); none means any |
+//! | `POST /simulator/tokens/expire` | no access token is good any more, a fixed one included; with `{"clientId":"…"}` only those of one client |
+//! | `POST /simulator/secrets` | `{"clientSecrets":["…"]}`: accepts these (two at most); none means any. With a `clientId` besides, of one of [`Options::clients`], where none means that it is locked out |
 //! | `GET /simulator/settings`, `PUT /simulator/settings` | `{"latency":…,"findLagMs":…,"enableAfterMs":…}`; see [`latency::Latency`] |
 //! | `GET /simulator/report` | counts; see below |
 //! | `GET /simulator/requests?limit=N` | the last N create requests: HTTP version, headers and raw body |
@@ -66,6 +66,7 @@ pub mod tls;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -94,6 +95,9 @@ pub struct Options {
     pub client_id: Option<String>,
     /// The client secrets that IMS accepts, [`MAX_SECRETS`] at most; empty: any that is not empty.
     pub client_secrets: Vec<String>,
+    /// Several clients, each with the secrets that IMS accepts of it, in place of `client_id` and `client_secrets`. A token is
+    /// then good only with the API key of the client that it was issued to.
+    pub clients: BTreeMap<String, Vec<String>>,
     /// Speaks HTTPS with this certificate; `None`: plain HTTP/1.1.
     pub tls: Option<tls::Tls>,
     /// The scopes that IMS knows; any other is `invalid_scope`.
@@ -127,6 +131,7 @@ impl Default for Options {
         Self {
             client_id: None,
             client_secrets: Vec::new(),
+            clients: BTreeMap::new(),
             tls: None,
             scopes: scopes.map(str::to_owned).to_vec(),
             access_token: None,
@@ -177,6 +182,12 @@ impl State {
             stopping: CancellationToken::new(),
             options,
         }
+    }
+
+    /// Whether IMS and the gateway know a client.
+    fn knows_client(&self, id: &str) -> bool {
+        let is_the_one = || self.options.client_id.as_deref().is_none_or(|known| known == id);
+        self.tokens.knows(id).unwrap_or_else(is_the_one)
     }
 
     fn random_bits(&self) -> u128 {

@@ -2,6 +2,7 @@
 //!
 //! Turns flags into [`Options`]; what the simulator does with them is its own affair. Reads no environment.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,8 +32,9 @@ Control while it runs, JSON both ways, on the same port:
   GET    /simulator/faults            the rules in force
   POST   /simulator/faults            add one rule, or an array of rules, to the end of the list
   DELETE /simulator/faults[/ID]       drop all rules, or one
-  POST   /simulator/tokens/expire     no access token is good any more
-  POST   /simulator/secrets           {"clientSecrets":["new","old"]}
+  POST   /simulator/tokens/expire     no access token is good any more; {"clientId":"a"}: none of a
+  POST   /simulator/secrets           {"clientSecrets":["new","old"]}; with "clientId":"a" besides, of
+                                      a client given with --client, where [] locks it out
   GET    /simulator/settings          {"latency":{"kind":"fixed","ms":20},"findLagMs":0,"enableAfterMs":0}
   PUT    /simulator/settings          the same, to change them
   POST   /simulator/reset             forget connections, counts and requests; rules as at start
@@ -99,6 +101,10 @@ pub struct Args {
     /// A client secret to accept; may be given twice [default: any]
     #[arg(long = "client-secret", value_name = "SECRET")]
     pub client_secrets: Vec<String>,
+    /// One of several clients with its secret, in place of the two above; may be repeated, for a second secret too. A token
+    /// is then good only with the API key of its client.
+    #[arg(long = "client", value_name = "ID=SECRET", value_parser = parse_client, conflicts_with_all = ["client_id", "client_secrets"])]
+    pub clients: Vec<(String, String)>,
     /// An access token to accept without having issued it.
     #[arg(long, value_name = "TOKEN")]
     pub access_token: Option<String>,
@@ -122,7 +128,7 @@ pub struct Args {
 /// Why the simulator cannot run.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("--client-secret may be given twice at most")]
+    #[error("a client has two secrets at most")]
     TooManySecrets,
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -140,11 +146,19 @@ impl Args {
             (Some(certificate), Some(key)) => Some(Tls::load(certificate, key, versions)?),
             _ => None,
         };
+        let mut clients: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (id, secret) in self.clients {
+            clients.entry(id).or_default().push(secret);
+        }
+        if clients.values().any(|secrets| secrets.len() > MAX_SECRETS) {
+            return Err(Error::TooManySecrets);
+        }
         let mut scopes = Options::default().scopes;
         scopes.extend(self.scopes);
         Ok(Options {
             client_id: self.client_id,
             client_secrets: self.client_secrets,
+            clients,
             tls,
             scopes,
             access_token: self.access_token,
@@ -187,6 +201,13 @@ async fn serve(args: Args) -> Result<(), Error> {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let signed: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     Duration::try_from(signed).map_err(|_| "must not be negative".to_owned())
+}
+
+fn parse_client(text: &str) -> Result<(String, String), String> {
+    let given = text.split_once('=').filter(|(id, secret)| !id.is_empty() && !secret.is_empty());
+    given
+        .map(|(id, secret)| (id.to_owned(), secret.to_owned()))
+        .ok_or_else(|| "expected ID=SECRET".to_owned())
 }
 
 fn parse_latency(text: &str) -> Result<Latency, String> {
@@ -266,6 +287,9 @@ mod tests {
             ["simulate", "--addr", "127.0.0.1:0"].into_iter().chain(["--client-secret", "s"].repeat(3));
         let args = Command::try_parse_from(given).unwrap().args;
         assert!(matches!(serve(args).await, Err(Error::TooManySecrets)));
+        let given = ["simulate"].into_iter().chain(["--client", "a=s"].repeat(3));
+        let args = Command::try_parse_from(given).unwrap().args;
+        assert!(matches!(args.into_options(), Err(Error::TooManySecrets)));
     }
 
     #[test]

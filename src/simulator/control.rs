@@ -53,7 +53,15 @@ impl Settings {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Secrets {
+    #[serde(default)]
+    client_id: Option<String>,
     client_secrets: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Client {
+    client_id: String,
 }
 
 /// Answers a control request; `path` is what follows the prefix.
@@ -72,10 +80,7 @@ pub(super) fn answer(
             Ok(json!({ "faults": [] }))
         }
         ("DELETE", path) if path.starts_with("faults/") => return remove_fault(state, path),
-        ("POST", "tokens/expire") => {
-            state.tokens.expire();
-            Ok(json!({}))
-        }
+        ("POST", "tokens/expire") => expire(state, body),
         ("POST", "secrets") => set_secrets(state, body),
         ("GET", "settings") => Ok(json!(*locked(&state.settings))),
         ("PUT", "settings") => set_settings(state, body),
@@ -119,12 +124,25 @@ fn remove_fault(state: &State, path: &str) -> Response<Payload> {
     refuse(StatusCode::NOT_FOUND, "there is no rule with this id")
 }
 
+/// Of one client, or of all.
+fn expire(state: &State, body: &[u8]) -> Result<Value, String> {
+    match read::<Option<Client>>(if body.is_empty() { b"null" } else { body })? {
+        None => state.tokens.expire(),
+        Some(Client { client_id }) => state.tokens.expire_of(&client_id),
+    }
+    Ok(json!({}))
+}
+
 fn set_secrets(state: &State, body: &[u8]) -> Result<Value, String> {
-    let Secrets { client_secrets } = read(body)?;
+    let Secrets { client_id, client_secrets } = read(body)?;
     if client_secrets.len() > MAX_SECRETS {
         return Err(format!("a credential has at most {MAX_SECRETS} client secrets"));
     }
-    state.tokens.set_secrets(client_secrets);
+    match client_id {
+        None => state.tokens.set_secrets(client_secrets),
+        Some(id) if state.tokens.set_secrets_of(&id, client_secrets) => {}
+        Some(_) => return Err("there is no such client".to_owned()),
+    }
     Ok(json!({}))
 }
 

@@ -26,7 +26,7 @@ pub(super) fn admit<'a>(
     request_id: &str,
 ) -> Result<Caller<'a>, Refused> {
     let client = api_key(state, headers)?;
-    access_token(state, headers)?;
+    access_token(state, headers, client)?;
     let org = header(headers, "x-gw-ims-org-id");
     if org.is_empty() {
         return gateway(400, "400003", "Missing header (x-gw-ims-org-id)");
@@ -51,13 +51,10 @@ fn api_key<'a>(state: &State, headers: &'a HeaderMap) -> Result<&'a str, Refused
     if client.is_empty() {
         return gateway(403, "403000", "Api Key is required");
     }
-    match &state.options.client_id {
-        Some(known) if known != client => gateway(403, "403003", "Api Key is invalid"),
-        _ => Ok(client),
-    }
+    if state.knows_client(client) { Ok(client) } else { gateway(403, "403003", "Api Key is invalid") }
 }
 
-fn access_token(state: &State, headers: &HeaderMap) -> Result<(), Refused> {
+fn access_token(state: &State, headers: &HeaderMap, client: &str) -> Result<(), Refused> {
     let authorization = header(headers, "authorization");
     if authorization.is_empty() {
         return gateway(403, "403010", "Oauth token is missing");
@@ -67,7 +64,7 @@ fn access_token(state: &State, headers: &HeaderMap) -> Result<(), Refused> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     match token {
-        Some(token) if state.tokens.accepts(token) => Ok(()),
+        Some(token) if state.tokens.accepts(token, client) => Ok(()),
         _ => gateway(401, "401013", "Oauth token is not valid"),
     }
 }

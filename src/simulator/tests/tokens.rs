@@ -70,6 +70,36 @@ async fn client_secrets_rotate() {
 }
 
 #[tokio::test]
+async fn each_of_several_clients_has_its_own_secrets_and_tokens() {
+    let clients = [("a", "s-a"), ("b", "s-b")].map(|(id, secret)| (id.to_owned(), vec![secret.to_owned()]));
+    let sim = Sim::start(Options { clients: clients.into(), ..Options::default() }).await;
+    let ask = async |id: &str, secret: &str| {
+        let form = GOOD.replace("client_id=id", &format!("client_id={id}"));
+        sim.token(&form.replace("client_secret=s", &format!("client_secret={secret}"))).await
+    };
+    let create = async |token: &str, client: &str| {
+        let headers = [("authorization", format!("Bearer {token}")), ("x-api-key", client.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        sim.post(&headers, hubspot("a", "").to_string().as_bytes()).await.unwrap().status
+    };
+    let token = |reply: &super::Reply| reply.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(ask("a", "s-b").await.code(), "invalid_client");
+    assert_eq!(ask("c", "s-a").await.code(), "invalid_client");
+    let (of_a, of_b) = (token(&ask("a", "s-a").await), token(&ask("b", "s-b").await));
+    assert_eq!((create(&of_a, "a").await, create(&of_b, "b").await), (201, 201));
+    assert_eq!((create(&of_a, "b").await, create(&of_a, "c").await), (401, 403));
+
+    let revoked = json!({ "clientId": "a", "clientSecrets": [] });
+    assert_eq!(sim.control("POST", "secrets", &revoked).await.status, 200);
+    assert_eq!(ask("a", "s-a").await.code(), "invalid_client");
+    assert_eq!(create(&of_a, "a").await, 201, "what was issued stays good");
+    sim.control("POST", "tokens/expire", &json!({ "clientId": "a" })).await;
+    assert_eq!((create(&of_a, "a").await, create(&of_b, "b").await), (401, 201));
+    let nobody = json!({ "clientId": "c", "clientSecrets": [] });
+    assert_eq!(sim.control("POST", "secrets", &nobody).await.status, 400);
+}
+
+#[tokio::test]
 async fn tokens_expire_when_their_time_is_over() {
     let sim = Sim::start(Options { token_lifetime: Duration::ZERO, ..Options::default() }).await;
     assert_eq!(create_with(&sim, &issued(&sim).await).await, 401);
