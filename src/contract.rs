@@ -12,7 +12,6 @@ pub mod reply;
 pub mod schema;
 
 pub(crate) mod object;
-
 mod params;
 mod parse;
 

@@ -114,9 +114,9 @@ impl Reload {
 
     fn put_in_force(&mut self, organisations: Organisations, difference: &Difference) {
         let Difference { added, removed, renewed, changed } = difference;
-        let fresh = organisations.values().filter(|one| {
-            renewed.contains(&one.ims_org_id) || added.contains(&one.ims_org_id)
-        });
+        let fresh = organisations
+            .values()
+            .filter(|one| renewed.contains(&one.ims_org_id) || added.contains(&one.ims_org_id));
         let fresh = match sources(&self.parties.ims, fresh) {
             Ok(fresh) => fresh,
             Err(failure) => {

@@ -91,8 +91,9 @@ impl OrgsFile {
         for (id, entry) in list.others(&[]) {
             listed += 1;
             let place = Place::Member(&place, id);
-            let id = ImsOrgId::parse(id).map_err(|what| problems.add(place, format!("no organisation: {what}")));
-            let entry = read_entry(entry, place, &self.secrets(), problems);
+            let id =
+                ImsOrgId::parse(id).map_err(|what| problems.add(place, format!("no organisation: {what}")));
+            let entry = read_entry(entry, place, &self.surroundings(), problems);
             if let (Ok(ims_org_id), Some(entry)) = (id, entry) {
                 organisations.insert(ims_org_id.clone(), entry.of(ims_org_id));
             }
@@ -108,7 +109,7 @@ impl OrgsFile {
         organisations
     }
 
-    fn secrets(&self) -> entry::Surroundings<'_> {
+    fn surroundings(&self) -> entry::Surroundings<'_> {
         entry::Surroundings { folder: self.path.parent().unwrap_or(Path::new("")), scopes: &self.scopes }
     }
 
@@ -122,7 +123,8 @@ impl OrgsFile {
         let is_closed = |name| default.sandboxes.as_ref().is_some_and(|allowed| !allowed.contains(name));
         if self.sandbox_name.as_ref().is_some_and(is_closed) {
             let place = Place::Known("organisations");
-            let (place, what) = (Place::Member(&place, ims_org_id.as_str()), "SANDBOX_NAME is not among them");
+            let (place, what) =
+                (Place::Member(&place, ims_org_id.as_str()), "SANDBOX_NAME is not among them");
             problems.add(
                 Place::Member(&place, "sandboxes"),
                 format!("{what}, and IMS_ORG_ID says that jobs which name neither go there"),
@@ -136,7 +138,9 @@ impl OrgsFile {
 fn read_text(path: &Path) -> Result<String, String> {
     let unreadable = |error: io::Error| format!("cannot read the file: {error}");
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    File::open(path)
+        .and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
     if bytes.len() as u64 > MAX_LENGTH {
         return Err(format!("the file is longer than {MAX_LENGTH} bytes"));
     }

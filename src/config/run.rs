@@ -90,13 +90,8 @@ impl RunOptions {
         let (organisations, only_these) = organisations(access.as_ref(), &defaults);
         let concurrency = work.as_ref().map(|work| work.concurrency);
         let longest_retry_after = rules.as_ref().map(|rules| rules.policy.max_retry_after);
-        let guard = self.guard.validate(
-            concurrency,
-            organisations,
-            only_these,
-            longest_retry_after,
-            &mut invalid,
-        );
+        let guard =
+            self.guard.validate(concurrency, organisations, only_these, longest_retry_after, &mut invalid);
         if let (Some(rules), Some(flow), Some(checks)) = (&rules, &flow, &checks) {
             check_job_time(rules, &flow.settings, checks, &mut invalid);
         }

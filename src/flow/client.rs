@@ -147,8 +147,8 @@ impl FlowApi for FlowClient {
     }
 
     async fn find(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
-        let searching = self
-            .logged_in(&request.ims_org_id, |login| async move { self.search(request, &login).await });
+        let searching =
+            self.logged_in(&request.ims_org_id, |login| async move { self.search(request, &login).await });
         match tokio::time::timeout(self.timeout, searching).await {
             Ok(found) => found,
             Err(_) => Err(Failure::new(

@@ -54,8 +54,7 @@ impl State {
     ) -> Vec<ImsOrgId> {
         let before = std::mem::replace(&mut self.rules.organisations, organisations);
         for id in self.rules.organisations.keys() {
-            let tenant =
-                self.tenants.entry(id.clone()).or_insert_with(|| Tenant::of(id, &self.rules, now));
+            let tenant = self.tenants.entry(id.clone()).or_insert_with(|| Tenant::of(id, &self.rules, now));
             let (most, rate) = self.rules.limits_of(id);
             tenant.limit.set_most(most);
             tenant.pace.set_fixed(rate);

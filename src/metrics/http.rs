@@ -130,7 +130,7 @@ impl HttpMetrics {
                 registry,
                 Gauge::new(
                     "token_expiry_timestamp_seconds",
-                    "When the access token expires, in Unix time; 0 when there is none or it is fixed.",
+                    "When the access token expires that was issued last, in Unix time; 0 when there is none or it is fixed.",
                 )?,
             )?,
         };

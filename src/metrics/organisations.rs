@@ -64,7 +64,7 @@ impl OrganisationMetrics {
                 registry,
                 Gauge::new(
                     "organisations_loaded_timestamp_seconds",
-                    "When ORGS_FILE was last read anew and taken, in Unix time; 0 without one.",
+                    "When what is in force of ORGS_FILE was read, in Unix time; 0 without one.",
                 )?,
             )?,
         };

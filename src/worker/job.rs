@@ -108,7 +108,12 @@ impl<F: FlowApi> Worker<F> {
         if let Some(decision) = self.suspect(delivery, in_hand) {
             return decision;
         }
-        let job = match contract::parse(&delivery.body, &envelope(delivery), &self.terms.defaults, self.terms.limits) {
+        let job = match contract::parse(
+            &delivery.body,
+            &envelope(delivery),
+            &self.terms.defaults,
+            self.terms.limits,
+        ) {
             Ok(job) => job,
             Err(rejected) => return self.reject(rejected, delivery),
         };

@@ -67,7 +67,8 @@ pub(super) fn invalid(rejected: &Rejected) -> Reply {
 pub(super) fn not_allowed(job: &Job, why: &NotAllowed, in_doubt: bool, attempts: u32) -> Reply {
     let mut message = why.to_string();
     if in_doubt {
-        message.push_str("; an earlier attempt may have created the connection, so the job is parked as well");
+        message
+            .push_str("; an earlier attempt may have created the connection, so the job is parked as well");
     }
     failed(Some(&job.id), ReplyError::new(ErrorCode::NotAllowed, message), attempts)
 }

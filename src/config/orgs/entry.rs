@@ -110,7 +110,10 @@ impl Fields<'_> {
             (false, true) => {
                 let access_token = self.secret(["access_token", "access_token_file"], problems);
                 let api_key = self.secret(["api_key", "api_key_file"], problems);
-                Some(Credentials::Fixed { access_token: SecretSource::Inline(access_token?), api_key: api_key? })
+                Some(Credentials::Fixed {
+                    access_token: SecretSource::Inline(access_token?),
+                    api_key: api_key?,
+                })
             }
         }
     }

@@ -63,11 +63,7 @@ struct Link {
 
 impl FlowClient {
     /// Reads every page of the list, and gives the oldest connection with the job's mark.
-    pub(super) async fn search(
-        &self,
-        wanted: &FindRequest,
-        login: &Login,
-    ) -> Result<Option<Found>, Refused> {
+    pub(super) async fn search(&self, wanted: &FindRequest, login: &Login) -> Result<Option<Found>, Refused> {
         let mut query = first_query(wanted);
         let mut marked = Vec::new();
         for _ in 0..MAX_PAGES {

@@ -40,7 +40,9 @@ fn client_at(url: Url) -> (FlowClient, Metrics) {
         access_token: SecretSource::Inline("canary-bearer".into()),
         api_key: "canary-api-key".into(),
     };
-    let source = TokenSource::new(credentials, &ims_at(Url::parse("http://127.0.0.1:1").unwrap(), &metrics), None).unwrap();
+    let source =
+        TokenSource::new(credentials, &ims_at(Url::parse("http://127.0.0.1:1").unwrap(), &metrics), None)
+            .unwrap();
     (client_with(url, Keyring::one(source), &metrics), metrics)
 }
 

@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::{ImsCredentials, ImsSettings};
 use super::cache::{Issue, Issued};
+use super::{ImsCredentials, ImsSettings};
 use crate::flow::http::{
     Answer, BuildError, End, Limits, MAX_ANSWER, call_result, client, endpoint, exchange, explain,
 };
@@ -169,7 +169,8 @@ impl Issuer {
     fn advice(&self, status: u16, code: Option<&str>) -> String {
         match code {
             Some("invalid_client") => {
-                " (check IMS_CLIENT_ID and IMS_CLIENT_SECRET, or what ORGS_FILE says in their place)".to_owned()
+                " (check IMS_CLIENT_ID and IMS_CLIENT_SECRET, or what ORGS_FILE says in their place)"
+                    .to_owned()
             }
             Some("invalid_scope") => format!(
                 " (check IMS_SCOPES, or the scopes in ORGS_FILE, sent as \"{}\", against the Developer Console)",
