@@ -31,6 +31,7 @@ mod harness;
 mod logs;
 mod memory;
 mod metrics;
+mod organisations;
 mod panics;
 mod poison_messages;
 mod protection;

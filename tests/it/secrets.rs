@@ -23,6 +23,7 @@ use crate::support::worker::WorkerProcess;
 mod canary;
 mod commands;
 mod job;
+mod organisations;
 
 use canary::{Canary, assert_absent};
 use job::{SecretJob, names, rules};
@@ -133,13 +134,19 @@ async fn work(corner: &Corner, job: &SecretJob, canaries: &[Canary], worker: &Wo
 }
 
 /// Ends the worker and looks at all that it ever printed.
-async fn assert_silent(mut worker: WorkerProcess, canaries: &[Canary]) {
+async fn assert_silent(worker: WorkerProcess, canaries: &[Canary]) {
+    let log = assert_quiet(worker, canaries).await;
+    assert!(log.matches("job done").count() > 20, "the log is there");
+}
+
+/// The same, and gives what was printed.
+async fn assert_quiet(mut worker: WorkerProcess, canaries: &[Canary]) -> String {
     worker.signal(Signal::SIGTERM);
     assert!(worker.wait(PATIENCE).await.success());
     let log = worker.logs();
-    assert!(log.matches("job done").count() > 20, "the log is there");
     assert_absent(canaries, "the log", &log);
     assert!(!log.contains(ISSUED_TOKEN), "an access token stands in the log");
+    log
 }
 
 /// The secrets went where they belong, or this would prove nothing.
