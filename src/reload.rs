@@ -131,7 +131,9 @@ impl Reload {
         }
         self.parties.guard.set_organisations(limits(&organisations), renewed);
         self.parties.allowed.replace(organisations.values());
-        removed.iter().for_each(|ims_org_id| self.parties.keyring.retire(ims_org_id));
+        for ims_org_id in removed {
+            self.parties.keyring.retire(ims_org_id);
+        }
         difference.log();
         info!(
             organisations = organisations.len(),

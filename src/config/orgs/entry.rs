@@ -122,9 +122,10 @@ impl Fields<'_> {
         let client_id = self.object.required_string("client_id", problems);
         let client_id = client_id.filter(|id| self.fits_a_header("client_id", id, problems));
         let client_secret = self.secret(["client_secret", "client_secret_file"], problems);
-        let scopes = match self.has("scopes") {
-            true => self.object.required_string("scopes", problems),
-            false => Some(self.surroundings.scopes.to_owned()),
+        let scopes = if self.has("scopes") {
+            self.object.required_string("scopes", problems)
+        } else {
+            Some(self.surroundings.scopes.to_owned())
         };
         Some(ImsCredentials {
             client_id: client_id?,

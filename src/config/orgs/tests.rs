@@ -52,7 +52,7 @@ fn refusal(text: &str) -> String {
 }
 
 /// What is wrong with an entry that has these fields besides, or in place of, the usual ones.
-fn complaint(fields: Value) -> String {
+fn complaint(fields: &Value) -> String {
     let mut entry = json!({ "client_id": "canary-id", "client_secret": "canary-secret" });
     for (key, value) in fields.as_object().unwrap() {
         match value {
@@ -133,7 +133,7 @@ fn an_entry_that_cannot_be_used_is_told_by_organisation_and_field() {
         (json!({ "concurrency": 0 }), "concurrency: expected a whole number from 1 to 65535"),
         (json!({ "rate": "canary" }), "rate: expected a whole number from 1 to 1000000"),
     ] {
-        let said = complaint(fields.clone());
+        let said = complaint(&fields);
         assert!(said.contains(&format!("organisations.a@AdobeOrg.{expected}")), "{fields}: {said}");
     }
 }
