@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use connection_worker::simulator::Options;
 use lapin::BasicProperties;
@@ -11,6 +11,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::support::broker::Message;
 use crate::support::corner::{Corner, SANDBOX, SOON, job};

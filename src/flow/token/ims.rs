@@ -122,8 +122,8 @@ impl Issuer {
             }
             Err(error) => {
                 call.ended(call_result(&error));
-                let message =
-                    format!("IMS cannot be reached: {}", explain(&error, &Redactor::hiding(client_secret)));
+                let why = explain(&error, &self.redactor(client_secret));
+                let message = format!("IMS cannot be reached: {why}");
                 Err(NotIssued {
                     failure: Failure::new(FailureKind::TokenUnavailable, message),
                     invalid_client: false,
@@ -145,7 +145,7 @@ impl Issuer {
         } else {
             Problem::read(&answer.body, answer.request_id())
         };
-        let redactor = Redactor::hiding(client_secret);
+        let redactor = self.redactor(client_secret);
         let code = problem.code.as_deref();
         let mut message =
             format!("IMS gave no token: {}", answer.describe(problem.message.as_deref(), code, &redactor));
@@ -163,6 +163,13 @@ impl Issuer {
             retry_after: answer.retry_after(),
         };
         Err(NotIssued { failure, invalid_client: code == Some("invalid_client") })
+    }
+
+    /// Hides what was sent: the client id, too, which is also the API key.
+    fn redactor(&self, client_secret: &SecretString) -> Redactor {
+        let mut redactor = Redactor::hiding(client_secret);
+        redactor.hide(&self.client_id);
+        redactor
     }
 
     /// What to look at. `invalid_scope` is the usual mistake, and IMS does not say which scopes it was sent.
