@@ -100,6 +100,7 @@ async fn the_file_of_organisations_shows_no_secret() {
         worker.logs().contains("an organisation logs in with other credentials")
     })
     .await;
+    corner.sim.clear_faults().await;
     assert_eq!(ask(IMS, 4).await["status"], "created");
     let sent = corner.sim.requests().await;
     let keys: Vec<_> = sent.iter().map(|request| request["headers"]["x-api-key"].as_str().unwrap()).collect();
