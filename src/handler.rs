@@ -65,6 +65,8 @@ pub enum Handled {
         failure: Option<Failure>,
         /// How long a call may still be under way.
         unsettled: Duration,
+        /// Whether every attempt up to now certainly did nothing.
+        undone: bool,
     },
     /// The worker is stopping and nothing was begun: the job goes back to the queue as it came.
     HandedBack,
@@ -158,6 +160,7 @@ impl<F: FlowApi> Handler<F> {
                     attempts: past.attempts,
                     failure: None,
                     unsettled: self.settle(),
+                    undone: false,
                 };
             }
             Some(Ok(turn)) => turn,

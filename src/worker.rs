@@ -8,6 +8,7 @@ mod answer;
 mod arrival;
 mod decision;
 mod job;
+mod past;
 mod refusal;
 mod reply;
 mod room;

@@ -18,6 +18,10 @@ pub const SINCE: &str = "job-since";
 /// When every call of earlier attempts is over (RFC 3339, UTC): until then one may still take effect.
 pub const SETTLED_AT: &str = "job-settled-at";
 
+/// So many attempts certainly did nothing, in decimal. If that is all of them, the job need not be taken for one that may
+/// be done.
+pub const UNDONE: &str = "job-attempts-undone";
+
 /// What went wrong last, for a person.
 pub const LAST_ERROR: &str = "job-last-error";
 
@@ -31,8 +35,8 @@ pub const DEAD_REASON: &str = "dead-reason";
 pub const DEAD_AT: &str = "dead-at";
 
 /// Every header in which the worker notes something about a job.
-pub const ALL: [&str; 8] =
-    [ATTEMPTS, FIRST_SEEN_AT, SINCE, SETTLED_AT, LAST_ERROR, TRIALS, DEAD_REASON, DEAD_AT];
+pub const ALL: [&str; 9] =
+    [ATTEMPTS, FIRST_SEEN_AT, SINCE, SETTLED_AT, UNDONE, LAST_ERROR, TRIALS, DEAD_REASON, DEAD_AT];
 
 /// What earlier deliveries of a job have left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct History {
     pub since: Option<Timestamp>,
     /// When every call of theirs is over.
     pub settled_at: Option<Timestamp>,
+    /// How many of them certainly did nothing.
+    pub undone: Option<u32>,
     /// How often the job is known to have ended a session.
     pub trials: Option<u32>,
 }
@@ -60,6 +66,7 @@ impl History {
             first_seen_at: instant(FIRST_SEEN_AT),
             since: instant(SINCE),
             settled_at: instant(SETTLED_AT),
+            undone: header(UNDONE).and_then(|text| text.trim().parse().ok()),
             trials: number(TRIALS),
         }
     }
@@ -71,6 +78,7 @@ impl History {
             self.first_seen_at.map(|at| (FIRST_SEEN_AT, at.to_string())),
             self.since.map(|at| (SINCE, at.to_string())),
             self.settled_at.map(|at| (SETTLED_AT, at.to_string())),
+            self.undone.map(|undone| (UNDONE, undone.to_string())),
             self.trials.map(|trials| (TRIALS, trials.to_string())),
         ];
         headers.into_iter().flatten()
@@ -156,6 +164,7 @@ mod tests {
             first_seen_at: Some("2030-01-31T12:00:00Z".parse().unwrap()),
             since: Some("2030-01-31T11:00:00Z".parse().unwrap()),
             settled_at: Some("2030-01-31T12:00:10Z".parse().unwrap()),
+            undone: Some(2),
             trials: Some(1),
         };
         assert_eq!(in_headers(history.headers()), history);
@@ -164,7 +173,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_counts_as_tried_before() {
-        let odd = [(ATTEMPTS, "many".to_owned()), (FIRST_SEEN_AT, "yesterday".to_owned())];
+        let odd = [(ATTEMPTS, "many"), (FIRST_SEEN_AT, "yesterday"), (UNDONE, "all")];
+        let odd = odd.map(|(name, text)| (name, text.to_owned()));
         assert_eq!(in_headers(odd), History { attempts: Some(0), ..History::default() });
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Attempting<'a, F> {
     pub(super) doubt: Doubt,
     /// Whether there ever was a doubt that only look-ups have resolved.
     doubted: bool,
+    /// Whether every attempt up to now certainly did nothing.
+    undone: bool,
     /// The job's age when this delivery came.
     pub(super) age_before: Duration,
     /// Whether this delivery has made a call.
@@ -77,6 +79,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             attempts,
             doubt,
             doubted,
+            undone: !past.doubt.is_serious(),
             age_before,
             called: false,
         }
@@ -120,11 +123,11 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             if let Some(found) = self.look_up().await? {
                 return Ok((found, true));
             }
-            if self.doubt == Doubt::Settled {
-                self.doubt = Doubt::None;
-            } else {
+            if let Doubt::Open(_) = self.doubt {
                 self.settle().await?;
                 self.doubt = Doubt::Settled;
+            } else {
+                self.doubt = Doubt::None;
             }
         }
         self.in_time()?;
@@ -145,7 +148,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             Err(failure) => {
                 self.doubt = self.doubt_after(&failure);
                 if self.doubt != Doubt::None {
-                    self.doubted = true;
+                    (self.doubted, self.undone) = (true, false);
                     self.handler.metrics.ambiguous();
                 }
                 Err(failure.into())
@@ -180,7 +183,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
     /// How long to wait in hand before the next attempt; else, how the job ends here.
     fn after(&mut self, failure: Failure) -> Result<(Duration, Failure), Handled> {
         let attempts = self.attempts.made();
-        let in_doubt = self.doubt != Doubt::None;
+        let in_doubt = self.doubt.is_serious();
         let hopeless = in_doubt && self.job.marked_description.is_none();
         if failure.kind.verdict() == Verdict::Fail || hopeless {
             return Err(Handled::Failed { failure, in_doubt, limit: None, attempts });
@@ -222,7 +225,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
     }
 
     pub(super) fn later(&self, tier: Tier, attempts: u32, failure: Option<Failure>) -> Handled {
-        Handled::Later { tier, attempts, failure, unsettled: self.doubt.unsettled() }
+        Handled::Later { tier, attempts, failure, unsettled: self.doubt.unsettled(), undone: self.undone }
     }
 
     /// A job that ends in doubt because of a limit is looked for once more: its last attempt may have done it.

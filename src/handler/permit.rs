@@ -8,7 +8,6 @@ use super::Handled;
 use super::attempt::{Attempting, Setback};
 use crate::flow::{Failure, FailureKind, FlowApi};
 use crate::guard::{Call, Denied, Gate, Pass, Patience, Purpose, Reason};
-use crate::retry::doubt::Doubt;
 use crate::retry::policy::{HELD_MAX, Limit};
 use crate::retry::tier::Tier;
 
@@ -49,12 +48,12 @@ impl<F: FlowApi> Attempting<'_, F> {
             !self.called && denied.reason != Reason::Budget && (shut || denied.reason == Reason::Service);
         let wait = if to_queue { Duration::ZERO } else { tier.delay() };
         let failure = || Failure::new(FailureKind::Unavailable, denied.to_string());
-        if self.doubt == Doubt::None && self.time_left().is_some_and(|left| left <= wait) {
+        if !self.doubt.is_serious() && self.time_left().is_some_and(|left| left <= wait) {
             return Handled::Expired { failure: Some(failure()), attempts };
         }
         let age = self.age_before.saturating_add(self.started.elapsed());
         if !to_queue && age.saturating_add(wait) > self.handler.rules.policy.deadline {
-            let in_doubt = self.doubt != Doubt::None;
+            let in_doubt = self.doubt.is_serious();
             return Handled::Failed { failure: failure(), in_doubt, limit: Some(Limit::Deadline), attempts };
         }
         if self.called {

@@ -9,6 +9,9 @@ use tokio::time::Instant;
 pub enum Doubt {
     /// Nothing: there were none, or they certainly did not create the connection.
     None,
+    /// They certainly did nothing. But of a job that went through a retry queue there can be a copy, if its worker ended just
+    /// then, and that may have done it: so it is looked for, and nobody is told that it may exist.
+    Unlikely,
     /// They may have created the connection, and what they did is done: it can be seen now, or as soon as look-ups have
     /// caught up.
     Settled,
@@ -17,10 +20,18 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// Whether a sender has to be told that the connection may exist.
+    pub fn is_serious(self) -> bool {
+        match self {
+            Self::None | Self::Unlikely => false,
+            Self::Settled | Self::Open(_) => true,
+        }
+    }
+
     /// How long a call may still be under way.
     pub fn unsettled(self) -> Duration {
         match self {
-            Self::None | Self::Settled => Duration::ZERO,
+            Self::None | Self::Unlikely | Self::Settled => Duration::ZERO,
             Self::Open(until) => until.saturating_duration_since(Instant::now()),
         }
     }

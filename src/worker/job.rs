@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
 
 use super::answer::Answering;
 use super::arrival::{Arrival, unix_now};
 use super::decision::{Decision, Deferral, Parking};
+use super::past::{noted, past, unbegun};
 use super::suspect::untried;
 use super::{Worker, reply};
 use crate::broker;
@@ -23,7 +23,7 @@ use crate::contract::job::Job;
 use crate::contract::reply::Outcome;
 use crate::contract::{self, Envelope};
 use crate::flow::FlowApi;
-use crate::handler::{Handled, Past};
+use crate::handler::Handled;
 use crate::metrics::broker::SettlementKind;
 use crate::metrics::jobs::JobEnd;
 use crate::retry::doubt::Doubt;
@@ -119,7 +119,7 @@ impl<F: FlowApi> Worker<F> {
         };
         Span::current().record("job_id", job.id.as_str());
         *job_id = Some(job.id.clone());
-        let past = self.past(delivery);
+        let past = past(&delivery.history, delivery.redelivered, self.handler.settle());
         if let Err(why) = self.terms.allowed.check(&job.ims_org_id, &job.sandbox_name) {
             return self.refuse(&job, &why, &past, delivery);
         }
@@ -136,7 +136,19 @@ impl<F: FlowApi> Worker<F> {
             Some(Ok(())) => {}
         }
         let handled = self.handler.handle(&job, past, time_left(&job), stop).await;
-        let noted = |attempts, unsettled| noted(delivery, began, attempts, unsettled);
+        self.conclude(delivery, job, handled, began, stop).await
+    }
+
+    /// From what came of a job to what is to be done with its delivery.
+    async fn conclude(
+        &self,
+        delivery: &Delivery,
+        job: Job,
+        handled: Handled,
+        began: Timestamp,
+        stop: &CancellationToken,
+    ) -> Decision {
+        let settle = self.handler.settle();
         match handled {
             Handled::Created { created, recovered, attempts } => {
                 let verdict = self.checks.verify(&job, &created, stop).await;
@@ -149,7 +161,7 @@ impl<F: FlowApi> Worker<F> {
             Handled::Failed { failure, in_doubt, limit, attempts } => {
                 let parking = (limit.is_some() || in_doubt).then(|| Parking {
                     reason: DeadReason::Exhausted,
-                    history: noted(attempts, self.handler.settle()),
+                    history: noted(delivery, began, attempts, settle),
                 });
                 Decision::Answer(reply::failure(&job, failure, in_doubt, limit, attempts), parking)
             }
@@ -157,14 +169,17 @@ impl<F: FlowApi> Worker<F> {
             Handled::Later { .. } | Handled::Unbegun { .. } if delivery.is_stale() => Decision::HandBack,
             Handled::Unbegun { tier, why } => Decision::Defer(Deferral {
                 tier,
-                history: unbegun(delivery, began, self.handler.settle()),
+                history: unbegun(delivery, began, settle),
                 why: why.to_string(),
             }),
-            Handled::Later { tier, attempts, failure, unsettled } => Decision::Defer(Deferral {
-                tier: Some(tier),
-                history: noted(attempts, unsettled),
-                why: failure.map(|failure| failure.to_string()).unwrap_or_default(),
-            }),
+            Handled::Later { tier, attempts, failure, unsettled, undone } => {
+                let history = noted(delivery, began, attempts, unsettled);
+                Decision::Defer(Deferral {
+                    tier: Some(tier),
+                    history: History { undone: undone.then_some(attempts), ..history },
+                    why: failure.map(|failure| failure.to_string()).unwrap_or_default(),
+                })
+            }
         }
     }
 
@@ -181,25 +196,6 @@ impl<F: FlowApi> Worker<F> {
         Decision::Answer(reply::internal(job_id, message, attempts), Some(Parking { reason, history }))
     }
 
-    /// What is known about earlier attempts. A call of theirs may still be under way if nobody has noted when it must be
-    /// over: after a lost session, and when a sender or an operator has sent the job again.
-    fn past(&self, delivery: &Delivery) -> Past {
-        let history = &delivery.history;
-        let settle = self.handler.settle();
-        let left =
-            |at: Timestamp| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
-        let doubt = match (delivery.redelivered, history.attempts, history.settled_at.map(left)) {
-            (false, None, _) => Doubt::None,
-            (false, Some(_), Some(Duration::ZERO)) => Doubt::Settled,
-            (false, Some(_), Some(left)) => Doubt::Open(Instant::now() + left.min(settle)),
-            (true, ..) | (false, Some(_), None) => Doubt::Open(Instant::now() + settle),
-        };
-        Past {
-            attempts: history.attempts.unwrap_or_default(),
-            first_seen_at: history.first_seen_at,
-            since: history.since,
-            doubt,
-        }
     }
 
     async fn settle(&self, delivery: Delivery, settlement: Settlement) -> Result<(), broker::Error> {
@@ -252,33 +248,6 @@ async fn publish(
             answering.defer(delivery, *tier, history, why).await
         }
         Decision::HandBack => Ok(()),
-    }
-}
-
-/// What the next delivery of a job has to know. What was noted before stays, but for its trials: it has survived this one.
-pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsettled: Duration) -> History {
-    let before = &delivery.history;
-    let is_first = !delivery.redelivered && before.attempts.is_none();
-    History {
-        attempts: Some(attempts),
-        first_seen_at: before.first_seen_at.or(Some(began)),
-        since: before.since.or(is_first.then_some(began)),
-        settled_at: Timestamp::now().checked_add(unsettled).ok(),
-        trials: None,
-    }
-}
-
-/// The same, of a job that was not begun: nothing has changed, but that its age counts from now, and that a copy of it does
-/// not say by itself that somebody may have tried it.
-fn unbegun(delivery: &Delivery, came: Timestamp, settle: Duration) -> History {
-    let before = &delivery.history;
-    let tried = delivery.redelivered || before.attempts.is_some();
-    let unsettled = Timestamp::now().checked_add(settle).ok().filter(|_| delivery.redelivered);
-    History {
-        attempts: tried.then_some(before.attempts.unwrap_or_default()),
-        first_seen_at: before.first_seen_at.or(Some(came)),
-        settled_at: unsettled.or(before.settled_at),
-        ..before.clone()
     }
 }
 

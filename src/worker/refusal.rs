@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tracing::Span;
 
 use super::decision::{Decision, Parking};
-use super::job::noted;
+use super::past::noted;
 use super::{Worker, reply};
 use crate::broker::delivery::Delivery;
 use crate::contract::Rejected;

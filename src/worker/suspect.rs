@@ -23,7 +23,8 @@ impl<F: FlowApi> Worker<F> {
             let settled_at = history.settled_at.filter(|_| !delivery.redelivered);
             let settled_at = settled_at.or_else(|| Timestamp::now().checked_add(unsettled).ok());
             let attempts = Some(history.attempts.unwrap_or_default());
-            let history = History { attempts, settled_at, trials: Some(trials), ..history.clone() };
+            let undone = history.undone.filter(|_| !delivery.redelivered);
+            let history = History { attempts, settled_at, undone, trials: Some(trials), ..history.clone() };
             Some(Decision::Defer(Deferral { tier: Some(Tier::TenSeconds), history, why: why.to_owned() }))
         };
         match suspicion::of(history.trials, delivery.redelivered, delivery.delivery_count) {

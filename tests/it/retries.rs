@@ -165,3 +165,16 @@ async fn a_sender_can_ask_for_a_look_up_first() {
     assert_eq!(corner.sim.report().await["created"], 1);
     corner.end(worker).await;
 }
+
+/// It comes back with a history, is looked for all the same, and the look fails: still nothing was created.
+#[tokio::test]
+async fn a_job_whose_attempts_certainly_did_nothing_is_not_ambiguous() {
+    let Some(corner) = corner("quorum").await else { return };
+    let worker = corner.worker(&[&SOON[..], &BOLD, &[("RETRY_ATTEMPTS", "2")]].concat()).await;
+    let refused = json!({ "kind": "status", "status": 401, "form": "gateway" });
+    corner.sim.fault(json!([throttled(1, "30"), { "endpoint": "find", "fault": refused }])).await;
+    let reply = corner.ask(&job("refused")).await;
+    assert_eq!((&reply["error"]["code"], &reply["attempts"]), (&"unauthorized".into(), &2.into()), "{reply}");
+    assert_eq!(corner.sim.report().await["requests"]["create"], 1);
+    corner.end(worker).await;
+}

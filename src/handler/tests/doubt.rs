@@ -252,3 +252,39 @@ async fn what_was_created_here_a_moment_ago_is_answered_without_a_call() {
     assert_eq!(id_and_recovered(&again), ("c-1", true));
     assert!(script.is_over() && script.counts("answers_from_memory_total 1"));
 }
+
+/// The look-up is for a copy of the job, and says nothing about the job.
+#[tokio::test(start_paused = true)]
+async fn what_certainly_did_nothing_is_looked_for_and_is_not_ambiguous() {
+    let past = Past { attempts: 3, doubt: Doubt::Unlikely, ..Past::NONE };
+    let script = Script::new([no_look(FailureKind::CredentialsRefused)]);
+    let outcome = script.handle(past, None).await;
+    let expected =
+        matches!(outcome, Handled::Failed { in_doubt: false, limit: Some(Limit::Attempts), attempts: 4, .. });
+    assert!(expected, "{outcome:?}");
+
+    let script = Script::new([absent(), absent(), created("c-1"), found("c-1", &[])]);
+    let outcome = script.handle(past, None).await;
+    assert_eq!(id_and_recovered(&outcome), ("c-1", false));
+    assert!(script.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_all_attempts_did_nothing_is_known_to_the_next_delivery() {
+    let long = Some(SECOND * 30);
+    for (doubt, kind, nothing) in [
+        (Doubt::None, FailureKind::Throttled, true),
+        (Doubt::Unlikely, FailureKind::Throttled, true),
+        (Doubt::Settled, FailureKind::Throttled, false),
+        (Doubt::None, FailureKind::ServerError, false),
+        (Doubt::Unlikely, FailureKind::ServerError, false),
+    ] {
+        let looks = if doubt == Doubt::None { 0 } else { 2 };
+        let answers = (0..looks).map(|_| absent()).chain([failed_asking(kind, long)]);
+        let outcome = Script::new(answers).handle(Past { attempts: 1, doubt, ..Past::NONE }, None).await;
+        match outcome {
+            Handled::Later { undone, .. } => assert_eq!(undone, nothing, "{doubt:?} {kind:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What is known of a job from its earlier deliveries, and what the next one has to know.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::broker::delivery::Delivery;
+use crate::contract::history::History;
+use crate::handler::Past;
+use crate::retry::doubt::Doubt;
+
+/// What is known about earlier attempts. A call of theirs may still be under way, for as long as `settle`, if nobody has
+/// noted when it must be over: after a lost session, and when a sender or an operator has sent the job again.
+pub(super) fn past(history: &History, redelivered: bool, settle: Duration) -> Past {
+    let left = |at: Timestamp| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+    let doubt = match (redelivered, history.attempts, history.settled_at.map(left)) {
+        (false, None, _) => Doubt::None,
+        (false, Some(_), Some(Duration::ZERO)) if history.undone == history.attempts => Doubt::Unlikely,
+        (false, Some(_), Some(Duration::ZERO)) => Doubt::Settled,
+        (false, Some(_), Some(left)) => Doubt::Open(Instant::now() + left.min(settle)),
+        (true, ..) | (false, Some(_), None) => Doubt::Open(Instant::now() + settle),
+    };
+    Past {
+        attempts: history.attempts.unwrap_or_default(),
+        first_seen_at: history.first_seen_at,
+        since: history.since,
+        doubt,
+    }
+}
+
+/// What the next delivery of a job has to know. What was noted before stays, but for its trials: it has survived this one.
+pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsettled: Duration) -> History {
+    let before = &delivery.history;
+    let is_first = !delivery.redelivered && before.attempts.is_none();
+    History {
+        attempts: Some(attempts),
+        first_seen_at: before.first_seen_at.or(Some(began)),
+        since: before.since.or(is_first.then_some(began)),
+        settled_at: Timestamp::now().checked_add(unsettled).ok(),
+        undone: None,
+        trials: None,
+    }
+}
+
+/// The same, of a job that was not begun: nothing has changed, but that its age counts from now, and that a copy of it does
+/// not say by itself that somebody may have tried it.
+pub(super) fn unbegun(delivery: &Delivery, came: Timestamp, settle: Duration) -> History {
+    let before = &delivery.history;
+    let tried = delivery.redelivered || before.attempts.is_some();
+    let unsettled = Timestamp::now().checked_add(settle).ok().filter(|_| delivery.redelivered);
+    History {
+        attempts: tried.then_some(before.attempts.unwrap_or_default()),
+        first_seen_at: before.first_seen_at.or(Some(came)),
+        settled_at: unsettled.or(before.settled_at),
+        undone: before.undone.filter(|_| !delivery.redelivered),
+        ..before.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTLE: Duration = Duration::from_secs(10);
+
+    fn history(attempts: u32, undone: Option<u32>) -> History {
+        let settled_at = Some(Timestamp::now());
+        History { attempts: Some(attempts), undone, settled_at, ..History::default() }
+    }
+
+    #[test]
+    fn only_if_all_attempts_did_nothing_and_no_other_delivery_may_have_there_is_no_serious_doubt() {
+        let doubt = |history: History, redelivered| past(&history, redelivered, SETTLE).doubt;
+        assert_eq!(doubt(History::default(), false), Doubt::None);
+        assert_eq!(doubt(history(2, Some(2)), false), Doubt::Unlikely);
+        for (attempts, undone) in [(3, Some(2)), (1, Some(2)), (2, None)] {
+            assert_eq!(doubt(history(attempts, undone), false), Doubt::Settled);
+        }
+        assert!(matches!(doubt(history(2, Some(2)), true), Doubt::Open(_)));
+        let unsettled = History { settled_at: None, ..history(2, Some(2)) };
+        assert!(matches!(doubt(unsettled, false), Doubt::Open(_)));
+    }
+}
