@@ -17,7 +17,7 @@ use crate::config::{Access, RunConfig};
 use crate::flow::client::FlowClient;
 use crate::flow::token::{ImsClient, Keyring, TokenSource};
 use crate::flow::{BuildError, FlowApi};
-use crate::guard::Guard;
+use crate::guard::{Guard, Guarded};
 use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::organisations::Allowed;
@@ -77,7 +77,8 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let ims = ImsClient::new(&config.ims, metrics.http.clone())?;
     let Doors { keyring, allowed, reload } = open_doors(config.access, ims, &guard, &metrics)?;
     let flow = FlowClient::new(config.flow, keyring, metrics.http.clone())?;
-    let checks = Checks::new(flow.clone(), config.checks, metrics.checks.clone());
+    let guarded = Guarded::new(flow.clone(), guard.clone());
+    let checks = Checks::new(guarded, config.checks, metrics.checks.clone());
     let handler = Handler::new(flow, guard, config.rules, metrics.attempts.clone());
     let routes = ReplyRoutes::new(config.session.queues.clone(), &config.reply_to_allow);
     let concurrency = config.session.prefetch;

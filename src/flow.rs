@@ -92,10 +92,10 @@ pub struct Found {
 /// A question about the connection spec of a source.
 #[derive(Debug, Clone)]
 pub struct SpecRequest {
-    /// Sent as `x-gw-ims-org-id`; already known to be safe in a header.
-    pub ims_org_id: String,
-    /// Sent as `x-sandbox-name`; already known to be safe in a header.
-    pub sandbox_name: String,
+    /// Sent as `x-gw-ims-org-id`.
+    pub ims_org_id: ImsOrgId,
+    /// Sent as `x-sandbox-name`.
+    pub sandbox_name: SandboxName,
     /// The connection spec's id.
     pub connection_spec_id: String,
 }
@@ -112,10 +112,10 @@ pub struct AuthSpec {
 /// A question about a connection that exists.
 #[derive(Debug, Clone)]
 pub struct ConnectionRequest {
-    /// Sent as `x-gw-ims-org-id`; already known to be safe in a header.
-    pub ims_org_id: String,
-    /// Sent as `x-sandbox-name`; already known to be safe in a header.
-    pub sandbox_name: String,
+    /// Sent as `x-gw-ims-org-id`.
+    pub ims_org_id: ImsOrgId,
+    /// Sent as `x-sandbox-name`.
+    pub sandbox_name: SandboxName,
     /// The connection's id.
     pub connection_id: String,
 }

@@ -1,6 +1,6 @@
 //! Whether a call may be made now: protects Flow Service from the worker, and organisations from each other.
 //!
-//! Every call that a create takes, its look-ups included, first gets a [`Pass`], and tells it how it ended. What calls have
+//! Every call first gets a [`Pass`], and tells it how it ended. What calls have
 //! met decides about the next ones: circuit breakers (for Flow Service, IMS and each organisation), a limit of concurrency and a pace that adapt to
 //! what an organisation is given, and a budget for repeated calls. Knows neither jobs nor HTTP nor AMQP; [`Guard::gate`]
 //! says whether there is a use in taking jobs at all.
@@ -9,6 +9,7 @@ mod breaker;
 mod budget;
 mod company;
 mod gate;
+mod guarded;
 mod limit;
 mod pace;
 mod served;
@@ -26,6 +27,7 @@ use tracing::{info, warn};
 
 pub use self::breaker::{BreakerRules, BreakerState};
 pub use self::gate::{Gate, Scope};
+pub use self::guarded::Guarded;
 pub use self::served::OrgLimits;
 pub use self::state::Figures;
 use self::state::{Admitted, Answer, Change, State};
@@ -121,6 +123,8 @@ pub enum Purpose {
     Repeat,
     /// Looking for what an earlier call has done.
     Look,
+    /// Looking into something besides the create, in its own time: a permission that it lacks is not missing for creates.
+    Check,
 }
 
 /// Which call is to be made.

@@ -43,6 +43,7 @@ use crate::broker::session::Session;
 use crate::checks::Checks;
 use crate::contract::{Defaults, Limits};
 use crate::flow::FlowApi;
+use crate::guard::Guarded;
 use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::organisations::Allowed;
@@ -58,7 +59,7 @@ const CLOSE_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Worker<F> {
     handler: Handler<F>,
-    checks: Checks<F>,
+    checks: Checks<Guarded<F>>,
     routes: ReplyRoutes,
     terms: Terms,
     metrics: Metrics,
@@ -96,7 +97,7 @@ impl<F: FlowApi> Worker<F> {
     /// A worker that works on at most `concurrency` jobs at a time.
     pub fn new(
         handler: Handler<F>,
-        checks: Checks<F>,
+        checks: Checks<Guarded<F>>,
         routes: ReplyRoutes,
         terms: Terms,
         metrics: Metrics,

@@ -70,8 +70,8 @@ impl<F: FlowApi> Checks<F> {
 
     async fn fetch(&self, job: &Job) -> Option<Spec> {
         let request = SpecRequest {
-            ims_org_id: job.ims_org_id.as_str().to_owned(),
-            sandbox_name: job.sandbox_name.as_str().to_owned(),
+            ims_org_id: job.ims_org_id.clone(),
+            sandbox_name: job.sandbox_name.clone(),
             connection_spec_id: job.connection_spec_id.clone(),
         };
         let connection_spec_id = &request.connection_spec_id;

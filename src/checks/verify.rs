@@ -110,8 +110,8 @@ impl<F: FlowApi> Checks<F> {
         state: &mut Option<String>,
     ) -> Result<(), UnverifiedReason> {
         let request = ConnectionRequest {
-            ims_org_id: job.ims_org_id.as_str().to_owned(),
-            sandbox_name: job.sandbox_name.as_str().to_owned(),
+            ims_org_id: job.ims_org_id.clone(),
+            sandbox_name: job.sandbox_name.clone(),
             connection_id: created.id.clone(),
         };
         let mut patience = Patience::new(self.settings.verify_timeout);

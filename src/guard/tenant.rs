@@ -98,10 +98,12 @@ impl Tenant {
         }
     }
 
-    /// There was an answer that says how the matter stands.
-    pub(super) fn answered(&mut self, began: Instant, now: Instant) {
+    /// There was an answer that says how the matter stands, to a call that began then if its time counts.
+    pub(super) fn answered(&mut self, began: Option<Instant>, now: Instant) {
         if self.adaptive {
-            self.limit.well(began, now);
+            if let Some(began) = began {
+                self.limit.well(began, now);
+            }
             self.pace.answered(now);
         }
         self.well_at = Some(now);

@@ -1,5 +1,7 @@
 //! The guard on a paused clock.
 
+mod guarded;
+
 use std::collections::HashSet;
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use connection_worker::flow::{
     AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FindRequest, FlowApi, Found, ProbeRequest,
     SpecRequest,
 };
-use connection_worker::guard::{BreakerRules, Guard, GuardRules};
+use connection_worker::guard::{BreakerRules, Guard, GuardRules, Guarded};
 use connection_worker::handler::{Handler, Rules};
 use connection_worker::metrics::Metrics;
 use connection_worker::organisations::Allowed;
@@ -112,6 +112,7 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         only_these: false,
     };
     let guard = Guard::new(guard, metrics.guard.clone());
+    let guarded = Guarded::new(flow, guard.clone());
     let handler = Handler::new(flow, guard, Rules { policy, lookups }, metrics.attempts.clone());
     let routes = ReplyRoutes::new(queues, &["*".to_owned()]);
     let defaults = Defaults {
@@ -121,7 +122,7 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
     };
     let terms = Terms { defaults, limits: Limits { max_bytes: 1 << 20 }, allowed: Allowed::all() };
     let checks = Checks::new(
-        flow,
+        guarded,
         Settings {
             validation: Validation::Catalogue,
             verification: Verification::Off,

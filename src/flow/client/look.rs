@@ -66,8 +66,8 @@ impl FlowClient {
         let look = Look {
             collection: &self.specs,
             path: &[id],
-            ims_org_id: &wanted.ims_org_id,
-            sandbox_name: &wanted.sandbox_name,
+            ims_org_id: wanted.ims_org_id.as_str(),
+            sandbox_name: wanted.sandbox_name.as_str(),
             max_body: MAX_SPEC,
             lacking: "which is no connection spec",
         };
@@ -106,8 +106,8 @@ impl FlowClient {
         Look {
             collection: &self.connections,
             path,
-            ims_org_id: &wanted.ims_org_id,
-            sandbox_name: &wanted.sandbox_name,
+            ims_org_id: wanted.ims_org_id.as_str(),
+            sandbox_name: wanted.sandbox_name.as_str(),
             max_body: MAX_ANSWER,
             lacking,
         }

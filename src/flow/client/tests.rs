@@ -7,6 +7,7 @@ mod secrets;
 mod tokens;
 
 use super::*;
+use crate::contract::ids::{ImsOrgId, SandboxName};
 use crate::flow::scripted::{Server, Step, answer, json};
 use crate::flow::token::{Credentials, ImsClient, ImsSettings, TokenSource};
 use crate::metrics::Metrics;

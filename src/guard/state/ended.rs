@@ -35,7 +35,7 @@ impl State {
         let before = self.states(call);
         let kind = failure.map(|failure| failure.kind);
         self.tell_ims(call, kind, now);
-        if call.purpose != Purpose::Look {
+        if matches!(call.purpose, Purpose::First | Purpose::Repeat) {
             let repeated = call.purpose == Purpose::Repeat;
             self.budget.ended(repeated, kind);
             self.tenant(call).budget.ended(repeated, kind);
@@ -48,6 +48,10 @@ impl State {
                 let tenant = self.tenant(call);
                 tenant.breaker.untold(call.organisation);
                 tenant.throttled(began, retry_after, now);
+            }
+            // A permission that is missing for looks says nothing about creates.
+            Some(FailureKind::Unauthorized) if call.purpose == Purpose::Check => {
+                self.answered(call, began, now);
             }
             // Flow Service has answered, and not well for this organisation.
             Some(FailureKind::Unauthorized) => {
@@ -106,7 +110,9 @@ impl State {
         self.service.well(call.service, now);
         let tenant = self.tenant(call);
         tenant.breaker.well(call.organisation, now);
-        tenant.answered(began, now);
+        // What a check does takes its own time, which says nothing about what creates take.
+        let timed = call.purpose != Purpose::Check;
+        tenant.answered(timed.then_some(began), now);
     }
 
     /// A call failed as it does when Flow Service is down: for everybody, unless there is somebody for whom it is not.

@@ -9,8 +9,8 @@ const SPEC: &str = r#"{"items":[{"id":"cc6a4487","name":"hubspot","authSpec":[
 
 fn wanted(id: &str) -> SpecRequest {
     SpecRequest {
-        ims_org_id: "1234@AdobeOrg".to_owned(),
-        sandbox_name: "dev-sandbox".to_owned(),
+        ims_org_id: ImsOrgId::parse("1234@AdobeOrg").unwrap(),
+        sandbox_name: SandboxName::parse("dev-sandbox").unwrap(),
         connection_spec_id: id.to_owned(),
     }
 }
@@ -75,8 +75,8 @@ async fn an_id_leads_to_no_other_call() {
 
 fn connection(id: &str) -> ConnectionRequest {
     ConnectionRequest {
-        ims_org_id: "1234@AdobeOrg".to_owned(),
-        sandbox_name: "dev-sandbox".to_owned(),
+        ims_org_id: ImsOrgId::parse("1234@AdobeOrg").unwrap(),
+        sandbox_name: SandboxName::parse("dev-sandbox").unwrap(),
         connection_id: id.to_owned(),
     }
 }
