@@ -44,6 +44,7 @@
 //! `tokensIssued`, `faults` (by kind) and `maxCreatesInFlight`. A connection's marker is the ` [job <id>]` at the
 //! end of its description; connections without one are told apart by name.
 
+pub mod capacity;
 mod census;
 mod connections;
 mod control;
@@ -74,8 +75,10 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use capacity::Capacity;
 use fault::Rule;
 use latency::Latency;
 
@@ -114,6 +117,8 @@ pub struct Options {
     pub find_lag: Duration,
     /// How long a new connection is `initializing` before it is `enabled`.
     pub enable_after: Duration,
+    /// How many calls to Flow Service a second are borne; `None`: any number.
+    pub capacity: Option<Capacity>,
     /// The rules of misbehaviour, first match acts.
     pub faults: Vec<Rule>,
     /// Makes ids, latencies and rates repeatable, as far as the order of requests is; `None`: random.
@@ -140,6 +145,7 @@ impl Default for Options {
             latency: Latency::None,
             find_lag: Duration::ZERO,
             enable_after: Duration::ZERO,
+            capacity: None,
             faults: Vec::new(),
             seed: None,
             max_connections: 1_000_000,
@@ -161,6 +167,7 @@ struct State {
     tokens: ims::Tokens,
     faults: rules::Faults,
     settings: Mutex<control::Settings>,
+    bucket: Option<Mutex<capacity::Bucket>>,
     store: RwLock<store::Store>,
     counts: record::Counts,
     requests: record::Requests,
@@ -175,6 +182,9 @@ impl State {
             tokens: ims::Tokens::new(&options),
             faults: rules::Faults::new(options.faults.clone()),
             settings: Mutex::new(control::Settings::new(&options)),
+            bucket: options
+                .capacity
+                .map(|capacity| Mutex::new(capacity::Bucket::new(capacity, Instant::now()))),
             store: RwLock::new(store::Store::new(options.max_connections)),
             counts: record::Counts::default(),
             requests: record::Requests::new(options.max_requests),

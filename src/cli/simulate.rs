@@ -12,6 +12,7 @@ use jiff::SignedDuration;
 
 use super::Exit;
 use crate::shutdown::Signals;
+use crate::simulator::capacity::Capacity;
 use crate::simulator::fault::Rule;
 use crate::simulator::latency::Latency;
 use crate::simulator::tls::{self, Tls, Versions};
@@ -40,9 +41,10 @@ Control while it runs, JSON both ways, on the same port:
   POST   /simulator/reset             forget connections, counts and requests; rules as at start
 
 A rule; the first that matches a request acts, and only `fault` is required:
-  {"endpoint":"create","name":"acme","rate":0.1,"count":3,"when":"after","fault":{"kind":"close"}}
+  {"endpoint":"create","name":"acme","org":"1@AdobeOrg","rate":0.1,"count":3,"when":"after","fault":{"kind":"close"}}
   endpoint  create (default), token, find, get, test, delete, specs, other, any
   name      only creates of a connection with this name
+  org       only requests for this organisation
   rate      share of the matching requests, 0 to 1
   count     acts so many times, then the rule is gone
   when      before: nothing is created; after: created, then the answer is spoilt
@@ -89,6 +91,12 @@ pub struct Args {
     /// How long new connections are `initializing` before they are `enabled`.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "0s")]
     pub enable_after: Duration,
+    /// How many calls to Flow Service a second are borne; those beyond are answered 429 [default: any number]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub capacity: Option<u32>,
+    /// Say in these answers when to come again.
+    #[arg(long, requires = "capacity")]
+    pub retry_after: bool,
     /// A rule of misbehaviour, as JSON; may be repeated, and the first rule that matches acts.
     #[arg(long = "fault", value_name = "JSON")]
     pub faults: Vec<Rule>,
@@ -167,6 +175,7 @@ impl Args {
             latency: self.latency,
             find_lag: self.find_lag,
             enable_after: self.enable_after,
+            capacity: self.capacity.map(|per_second| Capacity { per_second, tells_when: self.retry_after }),
             faults: self.faults,
             seed: self.seed,
             max_connections: self.max_connections,
@@ -261,6 +270,16 @@ mod tests {
             (default.max_connections, default.max_requests)
         );
         assert_eq!(options.scopes, default.scopes);
+    }
+
+    #[test]
+    fn a_capacity_is_at_least_one_call_a_second() {
+        let parse = |flags: &[&str]| Command::try_parse_from([&["simulate"], flags].concat());
+        let given = parse(&["--capacity", "50", "--retry-after"]).unwrap().args.into_options().unwrap();
+        assert_eq!(given.capacity, Some(Capacity { per_second: 50, tells_when: true }));
+        for nonsense in [&["--capacity", "0"][..], &["--capacity", "-1"], &["--retry-after"]] {
+            assert!(parse(nonsense).is_err(), "{nonsense:?}");
+        }
     }
 
     #[test]

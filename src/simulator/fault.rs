@@ -12,7 +12,7 @@ use super::endpoint::Endpoint;
 /// As JSON, with every field but `fault` optional:
 ///
 /// ```json
-/// {"endpoint":"create","name":"acme","rate":0.1,"count":3,"when":"after","fault":{"kind":"close"}}
+/// {"endpoint":"create","name":"acme","org":"1234@AdobeOrg","rate":0.1,"count":3,"when":"after","fault":{"kind":"close"}}
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -23,6 +23,9 @@ pub struct Rule {
     /// Strikes only creates of a connection with exactly this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Strikes only requests for this organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
     /// The share of the matching requests that is struck, 0 to 1; all if not given.
     #[serde(default = "always")]
     pub rate: f64,

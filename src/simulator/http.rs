@@ -41,6 +41,11 @@ impl Call {
         self.id.as_deref().unwrap_or("")
     }
 
+    /// The organisation that it is for, if it says so.
+    pub(super) fn org(&self) -> Option<&str> {
+        self.headers.get("x-gw-ims-org-id")?.to_str().ok()
+    }
+
     /// The name of the connection to be created, if the body can be read.
     pub(super) fn name(&self) -> Option<String> {
         #[derive(Deserialize)]

@@ -7,22 +7,36 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use super::capacity::TooMany;
+use super::endpoint::Endpoint;
 use super::fault::{ErrorAnswer, Fault, Form, Rule, When};
 use super::http::{Call, handle};
 use super::payload::{Closed, CutBody, Payload};
 use super::problem::{self, json_answer};
 use super::{State, locked};
 
-/// Answers a call, as the first rule that matches it has it.
+/// Answers a call, as the first rule that matches it has it; if there is none, as long as so many calls are borne.
 pub(super) async fn answer(state: &Arc<State>, call: Arc<Call>) -> Result<Response<Payload>, Closed> {
     let latency = locked(&state.settings).latency.sample(&mut locked(&state.random));
-    let Some(rule) = state.faults.strike(call.endpoint, || call.name(), &state.random) else {
+    let Some(rule) = state.faults.strike(call.endpoint, call.org(), || call.name(), &state.random) else {
+        if let Err(too_many) = bear(state, &call) {
+            wait(latency).await;
+            return Ok(throttled(too_many.retry_after.map(|seconds| seconds.to_string()).as_deref()));
+        }
         return act(state, call, latency / 2, latency / 2).await;
     };
     state.counts.fault_acted(rule.fault.kind());
     struck(state, call, &rule, latency).await
+}
+
+/// Whether one more call is borne; IMS bears any number.
+fn bear(state: &State, call: &Call) -> Result<(), TooMany> {
+    match &state.bucket {
+        Some(bucket) if call.endpoint != Endpoint::Token => locked(bucket).take(Instant::now()),
+        _ => Ok(()),
+    }
 }
 
 async fn struck(

@@ -72,6 +72,7 @@ impl Faults {
     pub(super) fn strike(
         &self,
         endpoint: Endpoint,
+        org: Option<&str>,
         name: impl FnOnce() -> Option<String>,
         random: &Mutex<fastrand::Rng>,
     ) -> Option<Arc<Rule>> {
@@ -79,6 +80,7 @@ impl Faults {
         let name = LazyCell::new(name); // reading it costs, and most rules ask for none
         let at = held.listed.iter().position(|Listed { rule, .. }| {
             (rule.endpoint == Endpoint::Any || rule.endpoint == endpoint)
+                && (rule.org.is_none() || rule.org.as_deref() == org)
                 && (rule.name.is_none() || rule.name == *name)
                 && (rule.rate >= 1.0 || locked(random).f64() < rule.rate)
         })?;

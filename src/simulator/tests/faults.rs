@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use super::{FLOW, HEADERS, Options, Reply, Sim, hubspot};
+use crate::simulator::capacity::Capacity;
 use crate::simulator::latency::Latency;
 
 /// The answer to a create that this fault strikes, and how many connections there are then.
@@ -202,4 +203,26 @@ async fn a_rate_strikes_its_share() {
     }
     let throttled = sim.report().await["statuses"]["429"].as_u64().unwrap();
     assert!((40..=80).contains(&throttled), "{throttled}");
+}
+
+#[tokio::test]
+async fn calls_beyond_the_capacity_are_answered_429_and_ims_bears_any_number() {
+    for tells_when in [false, true] {
+        let capacity = Some(Capacity { per_second: 1, tells_when });
+        let sim = Sim::start(Options { capacity, ..Options::default() }).await;
+        assert_eq!(sim.try_create("a", "").await.unwrap().status, 201);
+        let refused = sim.try_create("b", "").await.unwrap();
+        assert_eq!((refused.status, refused.header("retry-after")), (429, tells_when.then_some("1")));
+        let report = sim.report().await;
+        assert_eq!((&report["created"], &report["statuses"]["429"]), (&json!(1), &json!(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_rule_can_strike_one_organisation_alone() {
+    let sim = Sim::start(Options::default()).await;
+    sim.fault(json!({ "org": "2@AdobeOrg", "fault": { "kind": "status", "status": 503 } })).await;
+    assert_eq!(sim.try_create("a", "").await.unwrap().status, 201);
+    sim.fault(json!({ "org": "1@AdobeOrg", "fault": { "kind": "status", "status": 503 } })).await;
+    assert_eq!(sim.try_create("b", "").await.unwrap().status, 503);
 }
