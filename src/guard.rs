@@ -1,18 +1,22 @@
 //! Whether a call may be made now: protects Flow Service from the worker, and organisations from each other.
 //!
-//! Every call first gets a [`Pass`], and tells it how it ended. What calls have
-//! met decides about the next ones: circuit breakers (for Flow Service, IMS and each organisation), a limit of concurrency and a pace that adapt to
-//! what an organisation is given, and a budget for repeated calls. Knows neither jobs nor HTTP nor AMQP; [`Guard::gate`]
-//! says whether there is a use in taking jobs at all.
+//! Every call first gets a [`Pass`], and tells it how it ended. What calls have met decides about the next ones: circuit
+//! breakers (for Flow Service, IMS and each organisation), a limit of concurrency and a pace that adapt to what an
+//! organisation is given, and a budget for repeated calls. Before that, a job takes a [`Place`] in hand, of which each
+//! organisation has its share. Knows neither HTTP nor AMQP, and of a job no more than whose it is; [`Guard::gate`] says
+//! whether there is a use in taking jobs at all.
 
 mod breaker;
 mod budget;
-mod company;
+mod denied;
 mod gate;
 mod guarded;
+mod hand;
 mod limit;
 mod pace;
+mod place;
 mod served;
+mod share;
 mod state;
 mod tenant;
 
@@ -26,8 +30,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
 pub use self::breaker::{BreakerRules, BreakerState};
+pub use self::denied::{Denied, Reason};
 pub use self::gate::{Gate, Scope};
 pub use self::guarded::Guarded;
+pub use self::place::{Arrival, Place};
 pub use self::served::OrgLimits;
 pub use self::state::Figures;
 use self::state::{Admitted, Answer, Change, State};
@@ -46,6 +52,8 @@ pub struct GuardRules {
     pub breaker: BreakerRules,
     /// How many repeated calls may fail in the long run, as a share of the first ones that succeed, from 0 to 1.
     pub retry_share: f64,
+    /// Most jobs in hand at a time, of all organisations together.
+    pub places: u16,
     /// Most calls of one organisation at a time.
     pub concurrency: u16,
     /// Whether limits fall and grow with what calls meet.
@@ -58,60 +66,6 @@ pub struct GuardRules {
     pub organisations: HashMap<ImsOrgId, OrgLimits>,
     /// Whether no others come than those.
     pub only_these: bool,
-}
-
-/// Why a call may not be made now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// Flow Service as a whole is down.
-    Service,
-    /// IMS is down, and the organisation has no token.
-    Identity,
-    /// The organisation's calls fail, or its credentials are refused.
-    Organisation,
-    /// The organisation has as much under way as is good for it.
-    Busy,
-    /// So many calls were repeated of late that this one has to wait.
-    Budget,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 5] = [Self::Service, Self::Identity, Self::Organisation, Self::Busy, Self::Budget];
-
-    /// The reason in logs and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Service => "service_down",
-            Self::Identity => "ims_down",
-            Self::Organisation => "organisation_down",
-            Self::Busy => "organisation_busy",
-            Self::Budget => "retry_budget",
-        }
-    }
-
-    /// For a person.
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Self::Service => "Flow Service is down, and no calls are made until it is back",
-            Self::Identity => "IMS is down, and there is no access token for the organisation",
-            Self::Organisation => {
-                "calls for the organisation fail or its credentials are refused, and none are made until that is over"
-            }
-            Self::Busy => "the organisation has as many calls under way as it is allowed",
-            Self::Budget => "too many calls had to be repeated of late, and this one has to wait",
-        }
-    }
-}
-
-/// A call may not be made now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", reason.explanation())]
-pub struct Denied {
-    /// Why.
-    pub reason: Reason,
-    /// After this it is worth asking again.
-    pub wait: Duration,
 }
 
 /// What a call is for.
@@ -181,35 +135,45 @@ impl Guard {
     pub async fn admit(&self, call: Call<'_>, patience: Patience) -> Result<Pass, Denied> {
         let inner = &self.inner;
         let asked = Instant::now();
-        let Queue { turn, freed } = match inner.ask(call, asked, patience)? {
-            Answer::Admitted(admitted) => return Ok(self.pass(admitted)),
-            Answer::Wait { queue, .. } => queue,
-        };
-        let mut turn = pin!(turn.lock_owned());
-        let _turn = loop {
-            // Somebody may come meanwhile for whom there has to be room, so the patience is asked for again.
-            match timeout(ASK_AGAIN, &mut turn).await {
-                Ok(turn) => break turn,
-                Err(_) => inner.wait_on(call, asked, patience)?,
+        let admitted = match inner.ask(call, asked, patience)? {
+            Answer::Yes(admitted) => admitted,
+            Answer::Wait { queue, .. } => {
+                let waits = || inner.wait_on(call, asked, patience);
+                in_turn(queue, waits, || inner.ask(call, asked, patience)).await?
             }
         };
-        loop {
-            let until = match inner.ask(call, asked, patience)? {
-                Answer::Admitted(admitted) => return Ok(self.pass(admitted)),
-                Answer::Wait { until, .. } => until.min(Instant::now() + ASK_AGAIN),
-            };
-            // Whether it is time or a call has ended, the state knows.
-            drop(timeout_at(until, freed.notified()).await);
-        }
+        Ok(Pass { inner: Arc::clone(inner), admitted: Some(admitted), began: Instant::now() })
     }
+}
 
-    fn pass(&self, admitted: Admitted) -> Pass {
-        Pass { inner: Arc::clone(&self.inner), admitted: Some(admitted), began: Instant::now() }
+/// Lets those who wait in a queue ask again, one at a time and in the order in which they came; `waits` says whether one
+/// whose turn it is not may wait on. Safe to drop.
+async fn in_turn<T>(
+    queue: Queue,
+    waits: impl Fn() -> Result<(), Denied>,
+    ask: impl Fn() -> Result<Answer<T>, Denied>,
+) -> Result<T, Denied> {
+    let Queue { turn, freed } = queue;
+    let mut turn = pin!(turn.lock_owned());
+    let _turn = loop {
+        // Somebody may come meanwhile for whom there has to be room, so the patience is asked for again.
+        match timeout(ASK_AGAIN, &mut turn).await {
+            Ok(turn) => break turn,
+            Err(_) => waits()?,
+        }
+    };
+    loop {
+        let until = match ask()? {
+            Answer::Yes(answer) => return Ok(answer),
+            Answer::Wait { until, .. } => until.min(Instant::now() + ASK_AGAIN),
+        };
+        // Whether it is time or something has ended, the state knows.
+        drop(timeout_at(until, freed.notified()).await);
     }
 }
 
 impl Inner {
-    fn ask(&self, call: Call<'_>, asked: Instant, patience: Patience) -> Result<Answer, Denied> {
+    fn ask(&self, call: Call<'_>, asked: Instant, patience: Patience) -> Result<Answer<Admitted>, Denied> {
         let answer = self.state().admit(call, asked, patience, Instant::now());
         answer.inspect_err(|denied| self.metrics.denied(denied.reason))
     }

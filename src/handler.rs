@@ -19,7 +19,7 @@ use self::attempt::Attempting;
 use self::turns::Turns;
 use crate::contract::job::Job;
 use crate::flow::{Created, Failure, FlowApi};
-use crate::guard::{Denied, Gate, Guard};
+use crate::guard::{Arrival, Denied, Gate, Guard, Place};
 use crate::metrics::attempts::AttemptMetrics;
 use crate::retry::doubt::{Doubt, Lookups};
 use crate::retry::policy::{Limit, Policy};
@@ -135,6 +135,32 @@ impl<F: FlowApi> Handler<F> {
     /// How long a call that nobody has heard from may still be under way.
     pub fn settle(&self) -> Duration {
         self.rules.lookups.settle
+    }
+
+    /// Takes a place in hand for a job, among those of its organisation, for as long as it is worked on; else, what becomes of
+    /// it. Safe to drop.
+    pub async fn place(
+        &self,
+        job: &Job,
+        past: Past,
+        time_left: Option<Duration>,
+        stop: &CancellationToken,
+    ) -> Result<Place, Box<Handled>> {
+        let started = Instant::now();
+        let arrival = Arrival {
+            ims_org_id: &job.ims_org_id,
+            came_back: past.first_seen_at.is_some(),
+            is_urgent: time_left.is_some_and(|left| left <= Tier::TenSeconds.delay()),
+            patience: self.rules.policy.hold,
+        };
+        match stop.run_until_cancelled(self.guard.place(arrival)).await {
+            None => Err(Box::new(Handled::HandedBack)),
+            Some(Ok(place)) => Ok(place),
+            Some(Err(denied)) => {
+                let attempting = Attempting::new(self, job, past, started, time_left, stop);
+                Err(Box::new(attempting.denied(denied, past.attempts)))
+            }
+        }
     }
 
     /// Creates the job's connection, or finds it, trying again where that is safe.

@@ -25,19 +25,19 @@
 //!  SIGHUP, a changed file ─► reload ─► organisations, guard, flow  │
 //!  broker::session ─► worker ─► contract::parse ─► handler ─► flow (HTTP)
 //!         ▲             │                             ├─ retry
-//!         │             │                             └─ guard (may a call be made?)
+//!         │             │                             └─ guard (is there a place for the job, may a call be made?)
 //!         └── settle ◄──┴── broker::publisher ◄── reply
 //! ```
 //!
-//! One way only: `Delivery → Job → Handled → Reply confirmed → Settlement`. Permission to work is the prefetch limit;
-//! there is no second queue inside. A job that has to wait for long takes a turn through the broker instead of a reply:
+//! One way only: `Delivery → Job → Handled → Reply confirmed → Settlement`. Permission to work is the prefetch limit,
+//! and of what is in hand each organisation has its share; there is no second queue inside. A job that has to wait for long takes a turn through the broker instead of a reply:
 //! `Handled → retry queue confirmed → Settlement`, and comes back as a delivery that carries its history
 //! ([`contract::history`]).
 //!
 //! # What holds everywhere
 //!
 //! * Imports point one way: `contract` knows only `sources`, and `retry` nothing of the rest; `flow` and `broker` know those and
-//!   `metrics` (which borrows the names of failures for its labels); `guard` knows `flow`; `handler` and
+//!   `metrics` (which borrows the names of failures for its labels); `guard` knows `flow` and `retry`; `handler` and
 //!   `checks` know its trait [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and `guard` what an
 //!   organisation consists of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.

@@ -79,6 +79,7 @@ impl GuardOptions {
                 longest_pause: longest_pause?,
             },
             retry_share: retry_share?.0,
+            places: concurrency?,
             concurrency: most.unwrap_or(concurrency)?,
             rate: match rate {
                 Some(rate) => Some(f64::from(rate?)),

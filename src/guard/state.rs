@@ -1,6 +1,7 @@
 //! All that the guard knows, and whether it lets a call through. Pure: told the time.
 
 mod ended;
+mod places;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use tokio::time::Instant;
 pub(super) use self::ended::Change;
 use super::breaker::{Breaker, Ticket};
 use super::budget::Budget;
-use super::company::Company;
 use super::tenant::{Queue, Tenant};
 use super::{BreakerState, Call, Denied, Gate, GuardRules, Patience, Purpose, Reason};
 use crate::contract::ids::{ImsOrgId, SandboxName};
@@ -46,17 +46,19 @@ pub(super) struct State {
     pub(super) tenants: HashMap<ImsOrgId, Tenant>,
     /// Stands for all for whom there is no place.
     others: Tenant,
-    company: Company,
+    /// When the places in hand were last shared out, and among how many organisations.
+    shared_at: Option<Instant>,
+    present: usize,
     /// Where a call failed last: a probe goes there.
     last_failed: Option<ProbeRequest>,
 }
 
-/// What a call is told that is not turned away.
+/// What is told to who is not turned away.
 #[derive(Debug)]
-pub(super) enum Answer {
-    /// It may be made now.
-    Admitted(Admitted),
-    /// It is worth asking again then, or when a call of the organisation has ended.
+pub(super) enum Answer<T> {
+    /// Go on.
+    Yes(T),
+    /// It is worth asking again then, or when something of the organisation has ended.
     Wait { until: Instant, queue: Queue },
 }
 
@@ -87,7 +89,8 @@ impl State {
             budget: Budget::new(WHOLE_BUDGET, rules.retry_share, now),
             tenants: rules.organisations.keys().map(|id| (id.clone(), Tenant::of(id, &rules, now))).collect(),
             others: Tenant::new(&rules, now),
-            company: Company::default(),
+            shared_at: None,
+            present: 0,
             last_failed: None,
             rules,
         }
@@ -100,10 +103,10 @@ impl State {
         asked: Instant,
         patience: Patience,
         now: Instant,
-    ) -> Result<Answer, Denied> {
-        let among_others = !self.is_known(call.ims_org_id, now);
-        self.company.heard_of(call.ims_org_id, now);
-        let until = self.until(call, asked, patience, now);
+    ) -> Result<Answer<Admitted>, Denied> {
+        let among_others = self.heard_of(call.ims_org_id, now);
+        let in_company = self.in_company(call.ims_org_id);
+        let until = self.until(call, asked, patience);
         let tenant = self.tenants.get_mut(call.ims_org_id).unwrap_or(&mut self.others);
         tenant.asks(call.needs_token, now);
         self.ims.half_open_if_due(now);
@@ -125,12 +128,12 @@ impl State {
         }
         if let Err(wait) = tenant.pace.take(now) {
             // In company, who would wait in vain does not wait at all.
-            let in_vain = self.company.of(call.ims_org_id, now) && now + wait >= until;
+            let in_vain = in_company && now + wait >= until;
             return tenant.busy(wait, if in_vain { now } else { until }, now);
         }
         tenant.under_way += 1;
         tenant.limit.began(tenant.under_way);
-        Ok(Answer::Admitted(Admitted {
+        Ok(Answer::Yes(Admitted {
             ims_org_id: call.ims_org_id.clone(),
             sandbox_name: call.sandbox_name.clone(),
             among_others,
@@ -143,18 +146,19 @@ impl State {
 
     /// Whether a call that was `asked` for then may be waited for on.
     pub(super) fn wait_on(
-        &self,
+        &mut self,
         call: Call<'_>,
         asked: Instant,
         patience: Patience,
         now: Instant,
     ) -> Result<(), Denied> {
-        let waits = now < self.until(call, asked, patience, now);
-        if waits { Ok(()) } else { Err(Denied { reason: Reason::Busy, wait: BUSY_WAIT }) }
+        let until = self.until(call, asked, patience);
+        let tenant = self.tenants.get_mut(call.ims_org_id).unwrap_or(&mut self.others);
+        tenant.busy(BUSY_WAIT, until, now).map(|_: Answer<()>| ())
     }
 
-    fn until(&self, call: Call<'_>, asked: Instant, patience: Patience, now: Instant) -> Instant {
-        let in_company = self.company.of(call.ims_org_id, now);
+    fn until(&self, call: Call<'_>, asked: Instant, patience: Patience) -> Instant {
+        let in_company = self.in_company(call.ims_org_id);
         asked + if in_company { patience.in_company } else { patience.alone }
     }
 
@@ -236,6 +240,10 @@ impl State {
 pub struct Figures {
     /// Most calls at a time, for now: of several, the lowest.
     pub limit: Option<f64>,
+    /// Jobs in hand.
+    pub held: u32,
+    /// Most jobs in hand, for now, if it is not alone: of several, the lowest.
+    pub share: Option<u32>,
     /// Calls under way.
     pub under_way: u32,
     /// Most calls in a second, for now: of several, the lowest.
@@ -248,6 +256,8 @@ impl Figures {
     fn of(tenant: &mut Tenant, now: Instant) -> Self {
         Self {
             limit: Some(tenant.limit.value()),
+            held: tenant.hand.held(),
+            share: Some(tenant.hand.most).filter(|most| *most < u32::MAX),
             under_way: tenant.under_way,
             rate: tenant.pace.rate(now),
             down: u32::from(tenant.breaker.state() != BreakerState::Closed),
@@ -258,6 +268,8 @@ impl Figures {
         let lower = |one: Option<f64>, other: Option<f64>| one.into_iter().chain(other).reduce(f64::min);
         Self {
             limit: lower(self.limit, other.limit),
+            held: self.held + other.held,
+            share: self.share.into_iter().chain(other.share).min(),
             under_way: self.under_way + other.under_way,
             rate: lower(self.rate, other.rate),
             down: self.down + other.down,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::budget::Budget;
+use super::hand::Hand;
 use super::limit::Limit;
 use super::pace::Pace;
 use super::state::Answer;
@@ -17,12 +18,12 @@ use crate::contract::ids::ImsOrgId;
 /// One about which nothing was heard for so long is as good as new.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
-/// Those that wait to make a call for one organisation.
+/// Those that wait for the same thing of one organisation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
     /// Whose turn it is to ask.
     pub(super) turn: Arc<Mutex<()>>,
-    /// Told whenever a call ends.
+    /// Told whenever one has ended of which there can be only so many.
     pub(super) freed: Arc<Notify>,
 }
 
@@ -36,6 +37,7 @@ pub(super) struct Tenant {
     /// Calls that were let through and have not ended.
     pub(super) under_way: u32,
     pub(super) queue: Queue,
+    pub(super) hand: Hand,
     /// When a call of it was last answered well.
     pub(super) well_at: Option<Instant>,
     /// Whether its last call had to fetch a token first.
@@ -63,6 +65,7 @@ impl Tenant {
             budget: Budget::new(1.0, rules.retry_share, now),
             under_way: 0,
             queue: Queue::default(),
+            hand: Hand::new(now),
             well_at: None,
             needs_token: false,
             adaptive: rules.adaptive,
@@ -76,12 +79,16 @@ impl Tenant {
     }
 
     /// What a call is told for which there is no room for another `wait`: to wait on, if it is not yet `until`.
-    pub(super) fn busy(&self, wait: Duration, until: Instant, now: Instant) -> Result<Answer, Denied> {
+    pub(super) fn busy<T>(
+        &mut self,
+        wait: Duration,
+        until: Instant,
+        now: Instant,
+    ) -> Result<Answer<T>, Denied> {
         if now < until {
-            Ok(Answer::Wait { until: until.min(now + wait), queue: self.queue.clone() })
-        } else {
-            Err(Denied { reason: Reason::Busy, wait })
+            return Ok(Answer::Wait { until: until.min(now + wait), queue: self.queue.clone() });
         }
+        Err(Denied { reason: Reason::Busy, wait: wait.max(self.hand.put_aside(now)) })
     }
 
     /// A call was answered with 429.
@@ -118,6 +125,7 @@ impl Tenant {
     /// Whether nothing is lost if it is forgotten.
     pub(super) fn is_forgettable(&self, now: Instant) -> bool {
         self.under_way == 0
+            && self.hand.held() == 0
             && self.breaker.state() == BreakerState::Closed
             && now.saturating_duration_since(self.used_at) >= FORGOTTEN
     }

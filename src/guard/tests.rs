@@ -1,6 +1,7 @@
 //! The guard on a paused clock.
 
 mod guarded;
+mod shares;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -25,6 +26,7 @@ fn rules() -> GuardRules {
     GuardRules {
         breaker,
         retry_share: 0.2,
+        places: 16,
         concurrency: 8,
         adaptive: true,
         rate: None,

@@ -21,6 +21,8 @@ pub struct GuardMetrics {
     budget: Gauge,
     limit: GaugeVec,
     calls: IntGaugeVec,
+    in_hand: IntGaugeVec,
+    share: IntGaugeVec,
     rate: GaugeVec,
     down: IntGaugeVec,
 }
@@ -90,15 +92,20 @@ impl GuardMetrics {
                     &["organisation"],
                 )?,
             )?,
-            calls: register(
+            calls: by_organisation(
                 registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "organisation_calls_in_flight",
-                        "Calls of the organisation that are under way.",
-                    ),
-                    &["organisation"],
-                )?,
+                "organisation_calls_in_flight",
+                "Calls of the organisation that are under way.",
+            )?,
+            in_hand: by_organisation(
+                registry,
+                "organisation_jobs_in_hand",
+                "Jobs of the organisation that are in hand.",
+            )?,
+            share: by_organisation(
+                registry,
+                "organisation_jobs_share",
+                "Most jobs of the organisation in hand, for now; 0 if it has all places to itself.",
             )?,
             rate: register(
                 registry,
@@ -181,6 +188,8 @@ impl GuardMetrics {
             let label = [id.as_ref().map_or(OTHER, ImsOrgId::as_str)];
             self.limit.with_label_values(&label).set(figures.limit.unwrap_or_default());
             self.calls.with_label_values(&label).set(i64::from(figures.under_way));
+            self.in_hand.with_label_values(&label).set(i64::from(figures.held));
+            self.share.with_label_values(&label).set(figures.share.unwrap_or_default().into());
             self.rate.with_label_values(&label).set(figures.rate.unwrap_or_default());
             self.down.with_label_values(&label).set(i64::from(figures.down));
             down += i64::from(figures.down);
@@ -201,4 +210,8 @@ impl GuardMetrics {
             drop(removed); // one that was never shown is gone all the same
         }
     }
+}
+
+fn by_organisation(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), &["organisation"])?)
 }

@@ -123,6 +123,12 @@ impl<F: FlowApi> Worker<F> {
         if let Err(why) = self.terms.allowed.check(&job.ims_org_id, &job.sandbox_name) {
             return self.refuse(&job, &why, &past, delivery);
         }
+        let began = Timestamp::now();
+        // Before anything is waited for: while it waits, it takes the place of others.
+        let _place = match self.handler.place(&job, past, time_left(&job), stop).await {
+            Ok(place) => place,
+            Err(handled) => return self.conclude(delivery, job, *handled, began, stop).await,
+        };
         let Some(_slot) = self.slot(stop).await else { return Decision::HandBack };
         // What comes of a job could not be published: it is better not begun.
         if stop.run_until_cancelled(publisher.unblocked()).await.is_none() || delivery.is_stale() {
@@ -194,8 +200,6 @@ impl<F: FlowApi> Worker<F> {
         let attempts = delivery.history.attempts.unwrap_or_default();
         let history = noted(delivery, Timestamp::now(), attempts, self.handler.settle());
         Decision::Answer(reply::internal(job_id, message, attempts), Some(Parking { reason, history }))
-    }
-
     }
 
     async fn settle(&self, delivery: Delivery, settlement: Settlement) -> Result<(), broker::Error> {

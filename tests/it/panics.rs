@@ -104,6 +104,7 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
     let guard = GuardRules {
         breaker,
         retry_share: 0.2,
+        places: CONCURRENCY,
         concurrency: CONCURRENCY,
         adaptive: true,
         rate: None,

@@ -227,6 +227,7 @@ fn guard(rate: Option<f64>, metrics: &Metrics) -> Guard {
     let rules = GuardRules {
         breaker,
         retry_share: 1.0,
+        places: 8,
         concurrency: 8,
         adaptive: true,
         rate,
