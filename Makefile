@@ -3,10 +3,10 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test compat chaos bench bench-quick bench-publish lint docs check readme
+.PHONY: help demo examples broker run test compat chaos bench bench-quick bench-protection bench-publish lint docs check readme
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch the worker do its main job
 	@deploy/dev/demo.sh
@@ -49,6 +49,10 @@ bench: ## Measure the worker beside a bare loop: tables, JSON and plots in targe
 bench-quick: ## Compare both in less than a minute; fails if the worker has become slow
 	@env -u AMQP_URL deploy/dev/broker.sh install
 	$(BENCH) quick
+
+bench-protection: ## Show what an ill Flow Service and a flood of jobs come to; takes about half an hour
+	@env -u AMQP_URL deploy/dev/broker.sh install
+	$(BENCH) protection
 
 bench-publish: ## Put the figures and plots of the last `make bench` into the README
 	mkdir -p tests/bench/results

@@ -134,7 +134,6 @@ impl<F: FlowApi> Worker<F> {
         if stop.run_until_cancelled(publisher.unblocked()).await.is_none() || delivery.is_stale() {
             return Decision::HandBack;
         }
-        let began = Timestamp::now();
         let checking = self.checks.fits(&job, past.doubt != Doubt::None);
         match stop.run_until_cancelled(checking).await {
             None => return Decision::HandBack,

@@ -12,11 +12,11 @@ pub(crate) const SANDBOX: &str = "bench";
 /// HubSpot's access tokens are about as long.
 const ACCESS_TOKEN_LENGTH: usize = 220;
 
-/// A job as `connection-worker submit` would send it.
-pub(crate) fn job(id: &str) -> (BasicProperties, Vec<u8>) {
+/// A job as `connection-worker submit` would send it, for an organisation.
+pub(crate) fn job(org: &str, id: &str) -> (BasicProperties, Vec<u8>) {
     let body = json!({
         "jobId": id,
-        "imsOrgId": ORG,
+        "imsOrgId": org,
         "sandboxName": SANDBOX,
         "connection": {
             "name": format!("HubSpot of customer {id}"),

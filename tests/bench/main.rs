@@ -40,7 +40,7 @@ use clap::{Parser, Subcommand};
 
 use self::figures::Section;
 use self::results::{FULL_RUN, Machine, Results};
-use self::scenario::Name;
+use self::scenario::{Name, protection};
 
 /// Where all figures are written down.
 const RESULTS: &str = "results.json";
@@ -74,6 +74,11 @@ struct Cli {
 enum Command {
     /// A backlog with 200 jobs at a time, in less than a minute; fails if the worker falls below 0.8 of the bare loop.
     Quick,
+    /// What is done for an ill Flow Service, and for organisations beside one another; some minutes for each.
+    Protection {
+        /// Only these.
+        only: Vec<protection::Name>,
+    },
     /// Draw the plots anew from results.json.
     Plot,
     /// The bare loop itself.
@@ -88,6 +93,9 @@ fn main() -> ExitCode {
         scenario::Options { rounds: cli.rounds, against: cli.against, concurrency: cli.concurrency };
     match cli.command {
         Some(Command::Baseline(args)) => runtime.block_on(baseline::run(args)),
+        Some(Command::Protection { only }) => {
+            report::print_targets(&runtime.block_on(protection::run(&only)));
+        }
         Some(Command::Quick) => return runtime.block_on(scenario::quick(&options)),
         Some(Command::Plot) => {
             let json = fs::read_to_string(cli.out.join(RESULTS)).expect("figures");

@@ -10,7 +10,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation, Consumer, PublisherConfirm};
 
-use crate::job::job;
+use crate::job::{ORG, job};
 use crate::program::Task;
 use crate::stand::{ACCESS_TOKEN, Simulator, Stand};
 use crate::support::broker::Vhost;
@@ -90,12 +90,16 @@ impl Place {
 
     /// Puts so many jobs into the queue; returns when the broker has them.
     pub(crate) async fn fill(&self, jobs: usize) {
-        let prefix = unseen();
+        self.fill_for(ORG, &unseen(), jobs).await;
+    }
+
+    /// The same for an organisation, with ids that begin so.
+    pub(crate) async fn fill_for(&self, org: &str, prefix: &str, jobs: usize) {
         let mut number = 0;
         while number < jobs {
             let mut pending = Vec::with_capacity(WINDOW);
             while number < jobs && pending.len() < WINDOW {
-                pending.push(self.publish(&format!("{prefix}-{number}")).await);
+                pending.push(self.publish_for(org, &format!("{prefix}-{number}")).await);
                 number += 1;
             }
             for confirm in pending {
@@ -106,7 +110,12 @@ impl Place {
 
     /// Publishes one job; the confirm is what comes back.
     pub(crate) async fn publish(&self, id: &str) -> PublisherConfirm {
-        let (properties, body) = job(id);
+        self.publish_for(ORG, id).await
+    }
+
+    /// The same for an organisation.
+    pub(crate) async fn publish_for(&self, org: &str, id: &str) -> PublisherConfirm {
+        let (properties, body) = job(org, id);
         let options = BasicPublishOptions::default();
         self.channel.basic_publish("".into(), JOBS.into(), options, &body, properties).await.unwrap()
     }
@@ -124,6 +133,11 @@ impl Place {
     /// Waits until every job is acknowledged.
     pub(crate) async fn settled(&self) {
         self.vhost.settled(JOBS, SETTLED).await;
+    }
+
+    /// Parked jobs.
+    pub(crate) async fn dead(&self) -> usize {
+        self.depth(&format!("{JOBS}.dead")).await
     }
 
     async fn depth(&self, queue: &str) -> usize {
@@ -152,7 +166,12 @@ impl Place {
 impl Replies {
     /// The next reply.
     pub(crate) async fn next(&mut self) -> Delivery {
-        let next = tokio::time::timeout(REPLIED, self.consumer.next()).await;
+        self.next_within(REPLIED).await
+    }
+
+    /// The same, if it may take longer.
+    pub(crate) async fn next_within(&mut self, time: Duration) -> Delivery {
+        let next = tokio::time::timeout(time, self.consumer.next()).await;
         next.expect("a further reply in time").expect("the queue is there").unwrap()
     }
 

@@ -7,6 +7,7 @@ mod latency;
 mod logs;
 pub(crate) mod long_backlog;
 mod open_loop;
+pub(crate) mod protection;
 mod quick;
 mod scaling;
 mod start;

@@ -88,9 +88,25 @@ impl Simulator {
 
     /// What it has counted; only without TLS.
     pub(crate) async fn report(&self) -> serde_json::Value {
+        serde_json::from_str(&self.control("GET", "report", "").await).expect("a report")
+    }
+
+    /// Makes it misbehave, as one rule has it.
+    pub(crate) async fn fault(&self, rule: &str) {
+        self.control("POST", "faults", rule).await;
+    }
+
+    /// Drops all rules.
+    pub(crate) async fn clear_faults(&self) {
+        self.control("DELETE", "faults", "").await;
+    }
+
+    async fn control(&self, method: &str, path: &str, body: &str) -> String {
         let addr = self.url.strip_prefix("http://").expect("no TLS").parse().expect("an address");
-        let answer = crate::support::http::get(addr, "/simulator/report").await.expect("an answer");
-        serde_json::from_str(&answer.body).expect("a report")
+        let path = format!("/simulator/{path}");
+        let answer = crate::support::http::request(addr, method, &path, body).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
+        answer.body
     }
 }
 

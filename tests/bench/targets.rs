@@ -50,7 +50,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn new(name: impl Into<String>, wanted: Bound, reached: Option<f64>) -> Self {
+    pub(crate) fn new(name: impl Into<String>, wanted: Bound, reached: Option<f64>) -> Self {
         let is_met = reached.is_some_and(|value| wanted.holds(value));
         Self { name: name.into(), wanted, reached, is_met }
     }

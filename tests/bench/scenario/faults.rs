@@ -57,7 +57,7 @@ async fn assert_answered_once(place: &Place) {
 }
 
 /// Calls to Flow Service: creates and look-ups.
-fn calls(report: &Value) -> u64 {
+pub(super) fn calls(report: &Value) -> u64 {
     let requests = report["requests"].as_object().expect("requests by endpoint");
     let calls = requests.iter().filter(|(endpoint, _)| *endpoint != "token");
     calls.map(|(_, count)| count.as_u64().expect("a number")).sum()
