@@ -80,7 +80,7 @@ impl<F: FlowApi> Checks<F> {
         if problems.is_empty() {
             return Ok(());
         }
-        Err(Rejected { job_id: Some(job.id.clone()), problems })
+        Err(Rejected { job_id: Some(job.id.clone()), form: None, problems })
     }
 
     fn by_catalogue(&self, job: &Job) -> Problems {

@@ -1,8 +1,10 @@
 //! The command line: one file a command.
 
 pub mod dead_letters;
+pub mod keygen;
 pub mod run;
 pub mod schema;
+pub mod seal;
 #[cfg(feature = "simulator")]
 pub mod simulate;
 pub mod sources;
@@ -40,6 +42,10 @@ pub enum Command {
     Schema(schema::SchemaOptions),
     /// List the sources, or print a job for one of them to fill in
     Sources(sources::SourcesOptions),
+    /// Make a key pair for sealed jobs: the private key into a file, the public key on standard output
+    Keygen(keygen::KeygenOptions),
+    /// Seal the credentials of jobs for a worker, and print the jobs, ready for `submit`
+    Seal(seal::SealOptions),
     /// Stand in for Flow Service and IMS, with faults on demand
     #[cfg(feature = "simulator")]
     Simulate(Box<simulate::Args>),
@@ -87,7 +93,7 @@ pub enum Exit {
     Incomplete,
     /// The configuration or the command line is invalid (`EX_USAGE`).
     Usage,
-    /// An input file cannot be read, or holds no jobs; or the AMQP client cannot read a message (`EX_DATAERR`).
+    /// An input file cannot be read or holds no jobs, or `keygen` cannot write its file; or the AMQP client cannot read a message (`EX_DATAERR`).
     Data,
     /// The broker could not be reached for too long (`EX_UNAVAILABLE`).
     Unavailable,
@@ -140,7 +146,7 @@ impl Exit {
                 "The configuration or the command line is invalid; standard error names every fault"
             }
             Self::Data => {
-                "An input file cannot be read, or holds no jobs. `dead-letters`: the AMQP client cannot read a message"
+                "An input file cannot be read, or holds no jobs (for `seal`: none that keeps the contract), or the file of `keygen` cannot be written, or is there already. `dead-letters`: the AMQP client cannot read a message"
             }
             Self::Unavailable => "The broker could not be reached, for `run` longer than `BROKER_GIVE_UP`",
             Self::Software => "A fault of the program",

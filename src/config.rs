@@ -14,6 +14,7 @@ mod login;
 mod orgs;
 mod retry;
 mod run;
+mod sealing;
 mod setting;
 mod stack;
 mod work;

@@ -11,12 +11,15 @@ pub mod problem;
 pub mod reply;
 pub mod schema;
 
+mod auth;
 pub(crate) mod object;
 mod params;
 mod parse;
+mod sealed;
 
 pub use params::Remarks;
 pub use parse::{Defaults, Envelope, Limits, Rejected, parse};
+pub use sealed::{Form, Sealing, seal};
 
 #[cfg(test)]
 mod tests;

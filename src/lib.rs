@@ -36,10 +36,10 @@
 //!
 //! # What holds everywhere
 //!
-//! * Imports point one way: `contract` knows only `sources`, and `retry` nothing of the rest; `flow` and `broker` know those and
-//!   `metrics` (which borrows the names of failures for its labels); `guard` knows `flow` and `retry`; `handler` and
-//!   `checks` know its trait [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and `guard` what an
-//!   organisation consists of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
+//! * Imports point one way: `contract` knows only `sources` and `sealing`, and those and `retry` nothing of the rest; `flow` and
+//!   `broker` know those and `metrics` (which borrows the names of failures for its labels); `guard` knows `flow` and `retry`;
+//!   `handler` and `checks` know its trait [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and
+//!   `guard` what an organisation consists of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.
 //! * There is no process-wide state: two workers can run in one test.
 //! * An error is typed and classified where it is born: [`flow::FailureKind`] says what a failed call means for the
@@ -58,6 +58,7 @@ pub mod handler;
 pub mod checks;
 pub mod contract;
 pub mod sources;
+pub mod sealing;
 pub mod retry;
 pub mod organisations;
 pub mod guard;

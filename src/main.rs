@@ -24,6 +24,8 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Schema(options) => cli::schema::run(&options).into(),
         Command::Sources(options) => cli::sources::run(&options).into(),
+        Command::Keygen(options) => cli::keygen::run(&options).into(),
+        Command::Seal(options) => cli::seal::run(&options).into(),
         Command::Run(options) => match options.validate() {
             Ok((config, log)) => with_logs(&log, || on_runtime(cli::run::run(config))).into(),
             Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),

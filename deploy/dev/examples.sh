@@ -32,14 +32,16 @@ try() {
 quietly() { "$@" >"$STAGE/install.log" 2>&1 || stage_die "failed: $*"; }
 
 quietly python3 -m venv "$STAGE/python"
-quietly "$STAGE/python/bin/pip" install --disable-pip-version-check pika
+quietly "$STAGE/python/bin/pip" install --disable-pip-version-check pika cryptography
 try Python "$STAGE/python/bin/python" "$EXAMPLES/python/send_job.py"
+try 'Python, sealed' "$STAGE/python/bin/python" "$EXAMPLES/python/send_sealed_job.py"
 
 # Node looks for modules beside the file that imports them.
 mkdir "$STAGE/node"
-cp "$EXAMPLES/node/send-job.mjs" "$STAGE/node"
-quietly npm install --prefix "$STAGE/node" --no-audit --no-fund amqplib
+cp "$EXAMPLES"/node/*.mjs "$STAGE/node"
+quietly npm install --prefix "$STAGE/node" --no-audit --no-fund amqplib @hpke/core
 try Node "$(command -v node)" "$STAGE/node/send-job.mjs"
+try 'Node, sealed' "$(command -v node)" "$STAGE/node/send-sealed-job.mjs"
 
 stage_close 0
-echo 'Both examples work; everything is stopped.'
+echo 'All examples work; everything is stopped.'

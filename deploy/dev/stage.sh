@@ -66,10 +66,13 @@ stage_open() {
     stage_await "$OTHERS_SECONDS" 'the simulator' stage_find simulator 's/^simulator listening on //p'
     SIMULATOR_AT=$FOUND
 
+    # For senders that seal their credentials.
+    STAGE_ENV+=("SEALING_KEY=$("$WORKER" keygen "$STAGE/worker.key")")
+
     # In an environment of its own: a setting of the caller's could send the jobs to the real Flow Service.
     stage_spawn worker env -i "${STAGE_ENV[@]}" ADMIN_ADDR=127.0.0.1:0 LOG_FORMAT=json \
         FLOW_URL="$SIMULATOR_AT/data/foundation/flowservice" IMS_URL="$SIMULATOR_AT" \
-        IMS_CLIENT_ID=demo IMS_CLIENT_SECRET=demo "$WORKER" run
+        IMS_CLIENT_ID=demo IMS_CLIENT_SECRET=demo SEALING_KEY_FILES="$STAGE/worker.key" "$WORKER" run
     stage_await "$OTHERS_SECONDS" 'the worker' stage_find worker 's/.*"admin_addr":"\([^"]*\)".*/\1/p'
     WORKER_AT=http://$FOUND
     stage_await "$OTHERS_SECONDS" 'the worker' stage_is_ready

@@ -1,6 +1,6 @@
 //! `submit`: puts jobs on the queue as any sender would, and shows what comes back.
 
-mod input;
+pub(super) mod input;
 mod report;
 
 use std::collections::HashSet;

@@ -67,7 +67,7 @@ impl Given {
     }
 }
 
-/// What is wrong, without the path.
+/// What is wrong with a secret, without its place.
 pub(super) fn fault(error: &SecretError) -> String {
     match error {
         SecretError::Unreadable { source, .. } => format!("cannot read the file: {source}"),

@@ -12,6 +12,7 @@ use super::log::{LogOptions, LogSettings};
 use super::login::Login;
 use super::orgs::{Access, OrgsFile};
 use super::retry::RetryOptions;
+use super::sealing::SealingOptions;
 use super::setting::Invalid;
 use super::work::WorkOptions;
 use crate::broker::session::SessionSettings;
@@ -40,6 +41,8 @@ pub struct RunOptions {
     guard: GuardOptions,
     #[command(flatten)]
     checks: CheckOptions,
+    #[command(flatten)]
+    sealing: SealingOptions,
     #[command(flatten)]
     log: LogOptions,
 }
@@ -85,6 +88,7 @@ impl RunOptions {
         let rules = self.retry.validate(&mut invalid);
         let checks = self.checks.validate(&mut invalid);
         let work = self.work.validate(&mut invalid);
+        let sealing = self.sealing.validate(&mut invalid);
         let defaults = work.as_ref().map(|work| work.defaults.clone()).unwrap_or_default();
         let access = flow.as_ref().and_then(|flow| read_access(flow, &defaults, &mut invalid));
         let (organisations, only_these) = organisations(access.as_ref(), &defaults);
@@ -113,7 +117,7 @@ impl RunOptions {
             Some(RunConfig {
                 session,
                 reply_to_allow: work.reply_to_allow,
-                defaults: work.defaults,
+                defaults: Defaults { sealing: sealing?, ..work.defaults },
                 limits: work.limits,
                 flow,
                 ims,

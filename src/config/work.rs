@@ -7,7 +7,7 @@ use super::setting::{Bytes, Invalid, Setting, Switch, Value};
 use super::{LONGEST_JOB, MINUTE, SECOND};
 use crate::broker::topology::TopologyMode;
 use crate::contract::ids::{ImsOrgId, SandboxName};
-use crate::contract::{Defaults, Limits};
+use crate::contract::{Defaults, Limits, Sealing};
 
 /// How much to work at a time, for whom, within which limits.
 #[derive(Debug, Clone, clap::Args)]
@@ -97,7 +97,7 @@ impl WorkOptions {
             topology: topology?,
             reply_to_allow: patterns.map(str::to_owned).collect(),
             limits: Limits { max_bytes: max_job_size?.0 },
-            defaults: Defaults { ims_org_id, sandbox_name, mark: marker?.0 },
+            defaults: Defaults { ims_org_id, sandbox_name, mark: marker?.0, sealing: Sealing::default() },
             admin_addr: admin_addr?,
             drain_grace: drain_grace?,
             broker_give_up: broker_give_up?,

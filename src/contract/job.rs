@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::ids::{ImsOrgId, JobId, SandboxName};
 use super::params::Remarks;
+use super::sealed::{Form, SealedDocument, in_clear_or_sealed, sealed_names_its_place};
 use crate::sources;
 
 /// As a regular expression: not only blanks.
@@ -20,6 +21,7 @@ const SOME_TEXT: &str = r"\S";
 /// `imsOrgId` and `sandboxName`.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields, title = "Job")]
+#[schemars(transform = sealed_names_its_place)]
 pub(super) struct JobDocument {
     /// Version of this contract; 1 if absent.
     #[schemars(range(min = 1, max = 1))]
@@ -67,7 +69,7 @@ pub(super) struct ConnectionDocument {
 
 /// How Flow Service authenticates with the source.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
+#[schemars(rename_all = "camelCase", transform = in_clear_or_sealed)]
 pub(super) struct AuthDocument {
     /// The name of the connection spec's authentication, such as `Basic Authentication`; required unless `source`
     /// tells it.
@@ -75,8 +77,11 @@ pub(super) struct AuthDocument {
     pub(super) spec_name: Option<String>,
     /// The credentials: free JSON, passed on as they stand. What the source's published connection spec requires must be
     /// among them, unless the worker runs with `SPEC_VALIDATION=off`.
-    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
-    pub(super) params: Box<RawValue>,
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub(super) params: Option<Box<RawValue>>,
+    /// The same, sealed for the worker: stands in place of `params`. The job must then name its `jobId`, `imsOrgId` and
+    /// `sandboxName` itself, because they are what it is bound to, together with the connection spec.
+    pub(super) sealed: Option<SealedDocument>,
     /// Any further field, passed on as it stands.
     #[schemars(skip)]
     pub(super) others: Vec<(String, Box<RawValue>)>,
@@ -116,6 +121,8 @@ pub struct Job {
     pub marked_description: Option<String>,
     /// When the job is no longer worth doing.
     pub expires_at: Option<Timestamp>,
+    /// How its credentials came.
+    pub form: Form,
     /// What looks wrong with its `auth`, going by the catalogue of sources.
     pub remarks: Remarks,
     /// The body of `POST /connections`. It carries credentials.

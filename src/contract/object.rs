@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::problem::{Problems, shown};
@@ -133,6 +134,16 @@ impl<'a> Object<'a> {
         unique
     }
 
+    /// The object as text, with one member replaced by another.
+    pub(super) fn with(&self, key: &str, (new_key, value): (&str, &str)) -> String {
+        let kept = self.members.iter().filter(|(name, _)| name.0 != new_key || new_key == key);
+        let members = kept.map(|(name, raw)| match name.0 == key {
+            true => format!("{}:{value}", Value::from(new_key)),
+            false => format!("{}:{}", Value::from(name.0.as_ref()), raw.get()),
+        });
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    }
+
     /// The full path of a member, for a problem.
     pub(crate) fn path_of<'p>(&'p self, key: &'p str) -> Path<'p> {
         Path::Member(&self.path, key)
@@ -239,7 +250,7 @@ pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
 }
 
 /// Checks a free value all the way down: no key twice, no broken text, no deeper than [`MAX_DEPTH`].
-fn check_free(raw: &RawValue, path: Path<'_>, depth: usize, problems: &mut Problems) {
+pub(super) fn check_free(raw: &RawValue, path: Path<'_>, depth: usize, problems: &mut Problems) {
     if depth > MAX_DEPTH {
         problems.add(path, format!("nested too deep, expected at most {MAX_DEPTH} levels"));
         return;

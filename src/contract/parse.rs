@@ -7,15 +7,16 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
+use super::auth;
 use super::ids::{ImsOrgId, JobId, SandboxName};
-use super::job::{
-    AuthDocument, ConnectionDocument, ConnectionSpec, Job, JobDocument, RequestAuth, RequestBody,
-};
+use super::job::{ConnectionDocument, ConnectionSpec, Job, JobDocument, RequestAuth, RequestBody};
 use super::marker::marked;
 use super::object::{Object, Path, kind};
 use super::params::remarks;
 use super::problem::Problems;
 use super::reply::SCHEMA_VERSION;
+use super::sealed::{self, Form, Sealing};
+use crate::sealing::Binding;
 use crate::sources;
 
 /// The version of a connection spec that is sent when the job names none.
@@ -24,13 +25,9 @@ const DEFAULT_SPEC_VERSION: &str = "1.0";
 pub(super) const JOB_FIELDS: &[&str] =
     &["schemaVersion", "jobId", "imsOrgId", "sandboxName", "source", "connection", "expiresAt"];
 pub(super) const CONNECTION_FIELDS: &[&str] = &["name", "description", "auth", "connectionSpec"];
-pub(super) const AUTH_FIELDS: &[&str] = &["specName", "params"];
 pub(super) const SPEC_FIELDS: &[&str] = &["id", "version"];
 
-/// How deep `connection.auth` stands in the message.
-const AUTH_DEPTH: usize = 3;
-
-/// What the worker's configuration fills in.
+/// What the worker's configuration fills in, and opens.
 #[derive(Debug, Clone, Default)]
 pub struct Defaults {
     /// The organisation of jobs that name none.
@@ -39,6 +36,8 @@ pub struct Defaults {
     pub sandbox_name: Option<SandboxName>,
     /// Whether a connection's description ends with the mark of its job.
     pub mark: bool,
+    /// The keys to sealed jobs.
+    pub sealing: Sealing,
 }
 
 /// What is accepted at all.
@@ -61,6 +60,8 @@ pub struct Envelope {
 pub struct Rejected {
     /// The job's id, if at least that could be read: from the body, else from `message_id`.
     pub job_id: Option<JobId>,
+    /// How its credentials came, if they are why it is refused.
+    pub form: Option<Form>,
     /// Every fault.
     pub problems: Problems,
 }
@@ -76,14 +77,17 @@ pub fn parse(body: &[u8], envelope: &Envelope, defaults: &Defaults, limits: Limi
         if let Some(id) = &document.job_id {
             job_id = Some(id.clone());
         }
+        let is_clear = document.connection.as_ref().is_some_and(|job| job.auth.sealed.is_none());
         let resolved = resolve(document, job_id.clone(), envelope, defaults, &mut problems);
         if problems.is_empty()
             && let Some(job) = resolved
         {
             return Ok(job);
         }
+        let form = Form::refused(is_clear && defaults.sealing.required, &problems);
+        return Err(Rejected { job_id, form, problems });
     }
-    Err(Rejected { job_id, problems })
+    Err(Rejected { job_id, form: None, problems })
 }
 
 /// The whole message as text, or a problem that says why it is none.
@@ -150,27 +154,9 @@ fn read_connection(raw: &RawValue, problems: &mut Problems) -> Option<Connection
     object.refuse_others(CONNECTION_FIELDS, problems);
     let name = object.required_string("name", problems);
     let description = object.string("description", problems).map(Cow::into_owned);
-    let auth = object.required("auth", problems).and_then(|raw| read_auth(raw, problems));
+    let auth = object.required("auth", problems).and_then(|raw| auth::read(raw, problems));
     let connection_spec = object.get("connectionSpec").and_then(|raw| read_spec(raw, problems));
     Some(ConnectionDocument { name: name?, description, auth: auth?, connection_spec })
-}
-
-fn read_auth(raw: &RawValue, problems: &mut Problems) -> Option<AuthDocument> {
-    let object = Object::read(raw, Path::Known("connection.auth"), problems)?;
-    let spec_name = match object.get("specName") {
-        Some(_) => object.required_string("specName", problems),
-        None => None,
-    };
-    let params = object.required("params", problems).filter(|params| {
-        let is_object = kind(params) == "an object";
-        if !is_object {
-            problems.add(object.path_of("params"), format!("{}, expected an object", kind(params)));
-        }
-        is_object
-    });
-    object.check_others(&["specName"], AUTH_DEPTH, problems);
-    let others = object.others(AUTH_FIELDS).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    Some(AuthDocument { spec_name, params: params?.to_owned(), others })
 }
 
 fn read_spec(raw: &RawValue, problems: &mut Problems) -> Option<ConnectionSpec> {
@@ -192,6 +178,7 @@ fn resolve(
     defaults: &Defaults,
     problems: &mut Problems,
 ) -> Option<Job> {
+    sealed::names_its_place(&document, problems);
     if job_id.is_none() && !problems.mention("jobId") {
         problems.add("jobId", missing_job_id(envelope));
     }
@@ -214,7 +201,15 @@ fn resolve(
     if connection_spec.is_none() && !problems.mention("connection.connectionSpec") {
         problems.add("connection.connectionSpec", "missing, and no source names it");
     }
-    let (spec_name, connection_spec) = (auth.spec_name?, connection_spec?);
+    let (spec_name, connection_spec) = (auth.spec_name.as_deref()?, connection_spec?);
+    let (ims_org_id, sandbox_name) = (ims_org_id?, sandbox_name?);
+    let binding = Binding {
+        job_id: job_id.as_ref()?.as_str(),
+        ims_org_id: ims_org_id.as_str(),
+        sandbox_name: sandbox_name.as_str(),
+        connection_spec_id: &connection_spec.id,
+    };
+    let (params, form) = sealed::params(&auth, &defaults.sealing, &binding, problems)?;
     let marked_description = match &job_id {
         Some(id) if defaults.mark => Some(marked(description.as_deref(), id)),
         _ => None,
@@ -222,7 +217,7 @@ fn resolve(
     let body = RequestBody {
         name: &name,
         description: marked_description.as_deref().or(description.as_deref()),
-        auth: RequestAuth { spec_name: &spec_name, params: &auth.params, others: &auth.others },
+        auth: RequestAuth { spec_name, params: &params, others: &auth.others },
         connection_spec: &connection_spec,
     };
     let body = match serde_json::to_vec(&body) {
@@ -232,15 +227,16 @@ fn resolve(
             return None;
         }
     };
-    let remarks = remarks(&connection_spec.id, &spec_name, &auth.params);
+    let remarks = remarks(&connection_spec.id, spec_name, &params);
     Some(Job {
         id: job_id?,
-        ims_org_id: ims_org_id?,
-        sandbox_name: sandbox_name?,
+        ims_org_id,
+        sandbox_name,
         name,
         connection_spec_id: connection_spec.id,
         marked_description,
         expires_at: document.expires_at,
+        form,
         remarks,
         body,
     })

@@ -1,9 +1,11 @@
 //! The contract from the sender's side: what is taken, what is refused, and in which words.
 
+use super::auth::AUTH_FIELDS;
 use super::ids::{ImsOrgId, SandboxName};
 use super::job::Job;
-use super::parse::{AUTH_FIELDS, CONNECTION_FIELDS, JOB_FIELDS, SPEC_FIELDS};
+use super::parse::{CONNECTION_FIELDS, JOB_FIELDS, SPEC_FIELDS};
 use super::reply::{CreatedConnection, ErrorCode, Outcome, Reply, ReplyError, reply_id};
+use super::sealed::SEALED_FIELDS;
 use super::{Defaults, Envelope, Limits, Rejected, Remarks, parse, schema};
 use crate::sources::{self, Auth, Source};
 use proptest::prelude::*;
@@ -19,6 +21,7 @@ fn defaults() -> Defaults {
         ims_org_id: Some(ImsOrgId::parse("1234@AdobeOrg").unwrap()),
         sandbox_name: Some(SandboxName::parse("dev").unwrap()),
         mark: false,
+        ..Defaults::default()
     }
 }
 
@@ -306,7 +309,9 @@ fn the_schemas_name_the_fields_that_the_parser_knows() {
     assert_eq!(keys(definition("AuthDocument")), sorted(AUTH_FIELDS));
     assert_eq!(keys(definition("ConnectionSpec")), sorted(SPEC_FIELDS));
     assert_eq!(connection["required"], json!(["name", "auth"]));
-    assert_eq!(definition("AuthDocument")["required"], json!(["params"]));
+    let required = |index: usize| &definition("AuthDocument")["oneOf"][index]["required"];
+    assert_eq!([required(0), required(1)], [&json!(["params"]), &json!(["sealed"])]);
+    assert_eq!(keys(definition("SealedDocument")), sorted(SEALED_FIELDS));
 }
 
 #[test]
@@ -383,4 +388,62 @@ proptest! {
         if cut { body.truncate(at) } else { body[at] = byte }
         drop(read(body));
     }
+}
+
+/// The tutorial's job, with all that sealed credentials are bound to.
+fn placed_job() -> Value {
+    let mut job = tutorial_job();
+    job["imsOrgId"] = json!("1234@AdobeOrg");
+    job["sandboxName"] = json!("dev");
+    job
+}
+
+/// Reads with a key, whose public half comes along.
+fn with_key(required: bool) -> (crate::sealing::PublicKey, Defaults) {
+    let (public, key) = crate::sealing::generate().unwrap();
+    let keys = crate::sealing::Keyring::read(&[key]).unwrap();
+    (public, Defaults { sealing: super::Sealing { keys, required }, ..defaults() })
+}
+
+#[test]
+fn a_sealed_job_is_the_job_in_the_clear() {
+    let (public, defaults) = with_key(true);
+    let read = |body: &str| parse(body.as_bytes(), &Envelope::default(), &defaults, LIMITS);
+    let clear = placed_job().to_string();
+    let sealed = super::seal(&clear, public).unwrap();
+    assert!(!sealed.contains("params") && sealed.contains("ciphertext"), "{sealed}");
+    let job = read(&sealed).unwrap();
+    assert_eq!((std::str::from_utf8(&job.body).unwrap(), job.form), (TUTORIAL, super::Form::Sealed));
+
+    let refused = read(&clear).unwrap_err();
+    assert_eq!(refused.form, Some(super::Form::RefusedClear));
+    assert!(refused.to_string().contains("connection-worker seal"), "{refused}");
+    assert!(super::seal(&sealed, public).unwrap_err().to_string().contains("sealed already"));
+}
+
+#[test]
+fn a_sealed_job_names_what_it_is_bound_to_and_cannot_be_moved() {
+    let (public, defaults) = with_key(false);
+    let envelope = Envelope { message_id: Some("job-1".to_owned()) };
+    let sealed: Value =
+        serde_json::from_str(&super::seal(&placed_job().to_string(), public).unwrap()).unwrap();
+    for (field, other) in [("jobId", "job-2"), ("imsOrgId", "5@AdobeOrg"), ("sandboxName", "prod")] {
+        let mut moved = sealed.clone();
+        moved[field] = json!(other);
+        let refused = parse(moved.to_string().as_bytes(), &envelope, &defaults, LIMITS).unwrap_err();
+        assert_eq!(refused.form, Some(super::Form::Unopenable));
+        assert!(refused.to_string().starts_with("connection.auth.sealed.ciphertext: cannot be opened"));
+        moved.as_object_mut().unwrap().remove(field);
+        let refused = parse(moved.to_string().as_bytes(), &envelope, &defaults, LIMITS).unwrap_err();
+        assert!(
+            refused.to_string().starts_with(&format!("{field}: missing; a job with sealed")),
+            "{refused}"
+        );
+    }
+    let refused = read(sealed.to_string()).unwrap_err();
+    assert!(refused.to_string().contains("SEALING_KEY_FILES"), "{refused}");
+    let mut both = sealed;
+    both["connection"]["auth"]["params"] = json!({});
+    let refused = parse(both.to_string().as_bytes(), &envelope, &defaults, LIMITS).unwrap_err();
+    assert!(refused.to_string().contains("given besides params"), "{refused}");
 }

@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use super::{DURATION_BUCKETS, register};
+use crate::contract::Form;
 use crate::contract::reply::ErrorCode;
 
 /// From milliseconds to a day: how long a job may lie in the queue and be worked on.
@@ -67,6 +68,7 @@ pub struct JobMetrics {
     queue_wait: Histogram,
     age: Histogram,
     payload: Histogram,
+    credentials: IntCounterVec,
     in_flight: IntGauge,
     panics: IntCounter,
     last_success: Gauge,
@@ -108,6 +110,11 @@ impl JobMetrics {
                 "Size of job messages.",
                 &[256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0],
             )?,
+            credentials: counters(
+                "job_credentials_total",
+                "Jobs by how their credentials came; what is no job for another reason is not counted.",
+                "form",
+            )?,
             in_flight: register(
                 registry,
                 IntGauge::new("jobs_in_flight", "Deliveries taken and not done with.")?,
@@ -138,6 +145,9 @@ impl JobMetrics {
     fn touch_every_label_set(&self) {
         for redelivered in ["true", "false"] {
             self.received.with_label_values(&[redelivered]);
+        }
+        for form in Form::ALL {
+            self.credentials.with_label_values(&[form.as_str()]);
         }
         for end in JobEnd::all() {
             self.completed.with_label_values(&[end.as_str()]);
@@ -170,6 +180,11 @@ impl JobMetrics {
         if let (JobEnd::Created | JobEnd::Failed(_), Some(age)) = (end, age) {
             self.age.observe(age);
         }
+    }
+
+    /// A job's credentials came in this form.
+    pub fn credentials(&self, form: Form) {
+        self.credentials.with_label_values(&[form.as_str()]).inc();
     }
 
     /// A panic was caught.

@@ -115,8 +115,14 @@ impl<F: FlowApi> Worker<F> {
             self.terms.limits,
         ) {
             Ok(job) => job,
-            Err(rejected) => return self.reject(rejected, delivery),
+            Err(rejected) => {
+                if let Some(form) = rejected.form {
+                    self.metrics.jobs.credentials(form);
+                }
+                return self.reject(rejected, delivery);
+            }
         };
+        self.metrics.jobs.credentials(job.form);
         Span::current().record("job_id", job.id.as_str());
         *job_id = Some(job.id.clone());
         let past = past(&delivery.history, delivery.redelivered, self.handler.settle());

@@ -41,6 +41,7 @@ mod readme;
 mod replies;
 mod retries;
 mod schema;
+mod sealed;
 mod secrets;
 mod shutdown;
 mod sources;

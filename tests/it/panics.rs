@@ -120,6 +120,7 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         ims_org_id: Some(ImsOrgId::parse(ORG).unwrap()),
         sandbox_name: Some(SandboxName::parse(SANDBOX).unwrap()),
         mark: false,
+        ..Defaults::default()
     };
     let terms = Terms { defaults, limits: Limits { max_bytes: 1 << 20 }, allowed: Allowed::all() };
     let checks = Checks::new(

@@ -59,6 +59,7 @@ fn parse(job: &Value) -> Result<(), String> {
         ims_org_id: ImsOrgId::parse("1234@AdobeOrg").ok(),
         sandbox_name: SandboxName::parse("dev").ok(),
         mark: false,
+        ..Defaults::default()
     };
     let limits = Limits { max_bytes: 1 << 20 };
     contract::parse(job.to_string().as_bytes(), &envelope, &defaults, limits)
@@ -129,6 +130,10 @@ fn changes() -> Vec<(&'static str, Option<Value>, bool)> {
     case("/connection/auth/specName", false, &[json!(""), json!(" "), json!(5)]);
     case("/connection/auth/params", true, &[json!({}), json!({ "a": [1, null, { "b": true }] })]);
     case("/connection/auth/params", false, &[json!(null), json!("x"), json!([]), json!(1)]);
+    let sealed = |key: &str| json!({ "publicKey": key, "ciphertext": "AAAA" });
+    let key = "OUjP4K0d22ldeA5ZB3GV2mxWUGsCcyl5SrAryoCBXE0";
+    case("/connection/auth/sealed", true, &[json!(null)]);
+    case("/connection/auth/sealed", false, &[sealed(key), json!("x"), json!({})]);
     case("/connection/auth/type", true, &[json!("OAuth2.0"), json!(null), json!({ "free": 1 })]);
     case(
         "/connection/connectionSpec",

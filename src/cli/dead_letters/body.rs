@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
+use crate::sealing::PublicKey;
 use crate::sources;
 
 /// What stands in the place of a value that is not shown.
@@ -60,6 +61,11 @@ fn auth_field(name: &str, value: Value) -> Value {
         ("specName", value) => text(value, |_| true),
         // The names tell which of them was forgotten.
         ("params", Value::Object(params)) => each(params, |_, value| hidden(&value)),
+        // Which key it takes to open the rest.
+        ("sealed", Value::Object(sealed)) => each(sealed, |name, value| match name {
+            "publicKey" => text(value, |text| PublicKey::parse(text).is_some()),
+            _ => hidden(&value),
+        }),
         (_, value) => hidden(&value),
     }
 }
@@ -98,6 +104,7 @@ mod tests {
                     "specName": "Basic Authentication",
                     "params": { "clientId": "c", "pin": 1, "none": null, "deep": { "key": ["k"] } },
                     "other": { "token": "t" },
+                    "sealed": { "publicKey": "A".repeat(43), "ciphertext": "c" },
                 },
                 "connectionSpec": { "id": "cc6a4487-9e91-433e-a3a3-9cf6626c1806", "version": "1.0" },
             },
@@ -107,6 +114,7 @@ mod tests {
         expected["connection"]["auth"]["params"] =
             json!({ "clientId": HIDDEN, "pin": HIDDEN, "none": null, "deep": HIDDEN });
         expected["connection"]["auth"]["other"] = json!(HIDDEN);
+        expected["connection"]["auth"]["sealed"]["ciphertext"] = json!(HIDDEN);
         assert_eq!(after(&job), expected);
     }
 

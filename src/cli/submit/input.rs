@@ -12,23 +12,23 @@ const NUMBER: &str = "{n}";
 
 /// One message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Message {
+pub(in crate::cli) struct Message {
     /// Its `message_id` and `correlation_id`: the job's id, if it has one.
-    pub(super) id: String,
+    pub(in crate::cli) id: String,
     /// Its content.
-    pub(super) body: String,
+    pub(in crate::cli) body: String,
 }
 
 /// The jobs of a file.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(in crate::cli) struct Template {
     jobs: Vec<Box<RawValue>>,
     count: Option<u64>,
 }
 
 /// Why a file holds no jobs.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum InputError {
+pub(in crate::cli) enum InputError {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("job {index} in {} is not JSON", path.display())]
@@ -52,7 +52,7 @@ struct Identity {
 
 impl Template {
     /// Reads a file, or standard input if it is `-`.
-    pub(super) fn read(path: &Path, count: Option<u64>) -> Result<Self, InputError> {
+    pub(in crate::cli) fn read(path: &Path, count: Option<u64>) -> Result<Self, InputError> {
         let read = if path == Path::new("-") {
             let mut text = String::new();
             io::stdin().lock().read_to_string(&mut text).map(|_| text)
@@ -85,12 +85,12 @@ impl Template {
     }
 
     /// How many messages there are.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::cli) fn len(&self) -> u64 {
         self.count.unwrap_or_else(|| u64::try_from(self.jobs.len()).unwrap_or(u64::MAX))
     }
 
     /// The messages, made one by one.
-    pub(super) fn messages(&self) -> impl Iterator<Item = Result<Message, InputError>> {
+    pub(in crate::cli) fn messages(&self) -> impl Iterator<Item = Result<Message, InputError>> {
         let copies = self.count.unwrap_or(1);
         self.jobs.iter().flat_map(move |job| {
             (1..=copies).map(move |number| {

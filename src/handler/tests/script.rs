@@ -199,6 +199,7 @@ pub(in crate::handler) fn job() -> Job {
         connection_spec_id: "s".to_owned(),
         marked_description: Some("d [job j-1]".to_owned()),
         expires_at: None,
+        form: crate::contract::Form::Clear,
         remarks: Remarks::default(),
         body: Bytes::from_static(b"{}"),
     }
