@@ -13,7 +13,7 @@ use crate::sealing::{self, SealError};
 /// Options of `keygen`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct KeygenOptions {
-    /// Where the private key goes, for the worker's SEALING_KEY_FILES; a file that is there is left alone
+    /// Where the private key goes, for the worker's `SEALING_KEY_FILES`; a file that is there is left alone
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }

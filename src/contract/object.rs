@@ -137,9 +137,9 @@ impl<'a> Object<'a> {
     /// The object as text, with one member replaced by another.
     pub(super) fn with(&self, key: &str, (new_key, value): (&str, &str)) -> String {
         let kept = self.members.iter().filter(|(name, _)| name.0 != new_key || new_key == key);
-        let members = kept.map(|(name, raw)| match name.0 == key {
-            true => format!("{}:{value}", Value::from(new_key)),
-            false => format!("{}:{}", Value::from(name.0.as_ref()), raw.get()),
+        let members = kept.map(|(name, raw)| {
+            let (name, value) = if name.0 == key { (new_key, value) } else { (name.0.as_ref(), raw.get()) };
+            format!("{}:{value}", Value::from(name))
         });
         format!("{{{}}}", members.collect::<Vec<_>>().join(","))
     }

@@ -117,15 +117,10 @@ impl GuardMetrics {
                     &["organisation"],
                 )?,
             )?,
-            down: register(
+            down: by_organisation(
                 registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "organisation_down",
-                        "1 while the organisation's circuit breaker is not closed: its jobs wait; of all others together, how many.",
-                    ),
-                    &["organisation"],
-                )?,
+                "organisation_down",
+                "1 while the organisation's circuit breaker is not closed: its jobs wait; of all others together, how many.",
             )?,
         };
         metrics.touch_every_label_set();
@@ -204,6 +199,8 @@ impl GuardMetrics {
             let removed = [
                 self.limit.remove_label_values(&label),
                 self.calls.remove_label_values(&label),
+                self.in_hand.remove_label_values(&label),
+                self.share.remove_label_values(&label),
                 self.rate.remove_label_values(&label),
                 self.down.remove_label_values(&label),
             ];

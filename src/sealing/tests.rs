@@ -17,7 +17,7 @@ fn keyring(keys: &[SecretString]) -> Keyring {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    let digit = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap(), 16).unwrap();
     (0..hex.len()).step_by(2).map(digit).collect()
 }
 
@@ -101,7 +101,7 @@ fn what_is_no_sealed_text_is_refused() {
 fn what_is_no_key_is_refused_without_a_word_of_it() {
     let ((public, key), (_, other)) = (generate().unwrap(), generate().unwrap());
     let (key, other) = (key.expose_secret(), other.expose_secret());
-    let d = |jwk: &str| jwk.split("\"d\":\"").nth(1).unwrap()[..43].to_owned();
+    let d = |jwk: &str| jwk.split("\"d\":\"").nth(1).unwrap().get(..43).unwrap().to_owned();
     let mixed = key.replace(&d(key), &d(other));
     for (jwk, error) in [
         ("", KeyError::Form),

@@ -157,7 +157,7 @@ async fn the_more_are_put_aside_the_longer_they_stay_away() {
     assert_eq!(wanted.map(|(seconds, _)| with(seconds)), wanted.map(|(_, count)| count));
 
     // Those that come back are not counted twice. One of them waits in hand; there is no place for more.
-    let ((), waited) = tokio::join!(
+    let ((), held) = tokio::join!(
         async {
             tokio::task::yield_now().await;
             for _ in 0..100_000 {
@@ -167,7 +167,7 @@ async fn the_more_are_put_aside_the_longer_they_stay_away() {
         },
         come_with(&guard, "a", true, false)
     );
-    assert!(waited.is_err());
+    assert!(held.is_err());
 }
 
 #[tokio::test(start_paused = true)]
