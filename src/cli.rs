@@ -2,6 +2,7 @@
 
 pub mod dead_letters;
 pub mod keygen;
+pub mod probe;
 pub mod run;
 pub mod schema;
 pub mod seal;
@@ -34,6 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Take jobs from the queue, create their connections, reply
     Run(Box<crate::config::RunOptions>),
+    /// Ask the worker on this machine whether it is well, as a health check does
+    Probe(probe::ProbeOptions),
     /// Put jobs from a file or standard input on the queue, and wait for the replies if asked
     Submit(Box<submit::SubmitOptions>),
     /// Look at parked jobs, put them back on the queue, or delete them
@@ -88,8 +91,9 @@ fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Exit {
 pub enum Exit {
     /// All done.
     Ok,
-    /// `run`: stopped before all jobs were done, because the grace period ended or the broker was away. `submit`: not
-    /// every job was created. `dead-letters`: interrupted, not confirmed, or not every message found or taken.
+    /// `run`: stopped before all jobs were done, because the grace period ended or the broker was away. `probe`: the
+    /// worker is not well, or does not answer. `submit`: not every job was created. `dead-letters`: interrupted, not
+    /// confirmed, or not every message found or taken.
     Incomplete,
     /// The configuration or the command line is invalid (`EX_USAGE`).
     Usage,
@@ -140,7 +144,7 @@ impl Exit {
                 "All done; for `run`: stopped by a signal, and every job it had taken was finished or handed back"
             }
             Self::Incomplete => {
-                "`run`: stopped before all jobs were done, because the grace period ended or the broker was away; they are delivered again. `submit`: not every job was created. `dead-letters`: interrupted or declined, a job id was not found, or the job queue refused a message; what was not done is still in the dead-letter queue"
+                "`run`: stopped before all jobs were done, because the grace period ended or the broker was away; they are delivered again. `probe`: the worker does not answer, or is not well. `submit`: not every job was created. `dead-letters`: interrupted or declined, a job id was not found, or the job queue refused a message; what was not done is still in the dead-letter queue"
             }
             Self::Usage => {
                 "The configuration or the command line is invalid; standard error names every fault"

@@ -4,6 +4,7 @@
 //! that is what an empty line in a manifest means. All faults are reported at once, by name, never by value. One setting
 //! names a file with more of them, which is read here too: that of the organisations.
 
+mod admin;
 mod broker;
 mod checks;
 mod credential;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use clap::{Command, Parser};
 
+pub use admin::AdminOptions;
 pub use broker::BrokerOptions;
 pub use log::{LogOptions, LogSettings};
 pub use orgs::{Access, OrgsFile, RefusedFile};

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
             Ok((config, log)) => with_logs(&log, || on_runtime(cli::run::run(config))).into(),
             Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
         },
+        Command::Probe(options) => match options.validate() {
+            Ok(probe) => cli::probe::run(&probe).into(),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+        },
         Command::Submit(options) => match options.validate() {
             Ok((config, log)) => with_logs(&log, || on_runtime(cli::submit::run(config))).into(),
             Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::admin::AdminOptions;
 use super::setting::{Bytes, Invalid, Setting, Switch, Value};
 use super::{LONGEST_JOB, MINUTE, SECOND};
 use crate::broker::topology::TopologyMode;
@@ -38,9 +39,8 @@ pub(super) struct WorkOptions {
     /// was created. `off`: descriptions stay as they are, and such a job can create a second connection
     #[arg(long, env = "JOB_MARKER", value_name = "on|off", default_value = "on")]
     job_marker: Setting<Switch>,
-    /// Address of `/metrics`, `/livez` and `/readyz`
-    #[arg(long, env = "ADMIN_ADDR", value_name = "IP:PORT", default_value = "127.0.0.1:9464")]
-    admin_addr: Setting<SocketAddr>,
+    #[command(flatten)]
+    admin: AdminOptions,
     /// How long running jobs may take to finish after SIGTERM or SIGINT
     #[arg(long, env = "DRAIN_GRACE", value_name = "DURATION", default_value = "25s")]
     drain_grace: Setting<Duration>,
@@ -85,7 +85,7 @@ impl WorkOptions {
         let ims_org_id = invalid.take_optional("IMS_ORG_ID", self.ims_org_id);
         let sandbox_name = invalid.take_optional("SANDBOX_NAME", self.sandbox_name);
         let marker = invalid.take("JOB_MARKER", self.job_marker);
-        let admin_addr = invalid.take("ADMIN_ADDR", self.admin_addr);
+        let admin_addr = self.admin.validate(invalid);
         let drain_grace =
             invalid.take_duration("DRAIN_GRACE", self.drain_grace, Duration::ZERO..=LONGEST_JOB);
         let broker_give_up =

@@ -35,6 +35,7 @@ mod metrics;
 mod organisations;
 mod panics;
 mod poison_messages;
+mod probe;
 mod protection;
 mod publisher;
 mod readme;
