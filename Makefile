@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test compat chaos bench bench-quick bench-protection bench-publish lint docs check readme
+.PHONY: help demo examples broker run test compat chaos bench bench-quick bench-protection bench-publish lint docs check readme ops-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,7 +67,10 @@ lint: ## Check format and lints, with and without the simulator
 docs: ## Build the documentation; a broken link fails
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
 
-readme: ## Write the tables of the README anew from the code
+readme: ## Write the tables of the README and the scaling guide anew
 	BLESS=1 cargo test --locked --test it readme::
+
+ops-check: ## Check Kubernetes, compose and Prometheus files against their schemas
+	@deploy/dev/ops.sh
 
 check: lint docs test ## Everything that CI runs
