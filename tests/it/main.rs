@@ -24,6 +24,7 @@ mod config;
 mod crash_loops;
 mod created_once;
 mod dead_letters;
+mod deploy;
 mod fairness;
 mod fault_matrix;
 mod flow_tls;

@@ -1,4 +1,4 @@
-//! The tables of the README say what the code says. `BLESS=1` (`make readme`) writes them anew.
+//! The tables of the README, and the one of the scaling guide, say what the code says. `BLESS=1` (`make readme`) writes them anew.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,6 +13,8 @@ use crate::bench::results::{FULL_RUN, Results};
 use crate::support::env;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+
+const SCALING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/scaling.md");
 
 /// Several tests rewrite one file.
 static WRITING: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -78,25 +80,29 @@ fn sources() -> String {
 /// What stands between two markers: where it begins and ends.
 fn between(readme: &str, name: &str) -> (usize, usize) {
     let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->"));
-    let from = readme.find(&start).unwrap_or_else(|| panic!("README.md lacks {start}")) + start.len();
-    let to = readme.find(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
+    let from = readme.find(&start).unwrap_or_else(|| panic!("it lacks {start}")) + start.len();
+    let to = readme.find(&end).unwrap_or_else(|| panic!("it lacks {end}"));
     assert!(from <= to, "{name}: the markers stand the wrong way round");
     (from, to)
 }
 
 fn assert_in_readme(name: &str, expected: &str) {
+    assert_in(README, name, expected);
+}
+
+fn assert_in(path: &str, name: &str, expected: &str) {
     let _one = WRITING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut readme = fs::read_to_string(README).expect("README.md");
-    let (from, to) = between(&readme, name);
+    let mut text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (from, to) = between(&text, name);
     let expected = format!("\n{expected}\n");
     if env("BLESS").is_some() {
-        readme.replace_range(from..to, &expected);
-        fs::write(README, readme).unwrap();
+        text.replace_range(from..to, &expected);
+        fs::write(path, text).unwrap();
         return;
     }
-    let said = readme.get(from..to).expect("the markers are ASCII");
+    let said = text.get(from..to).expect("the markers are ASCII");
     let lines = said.lines().zip(expected.lines()).find(|(said, expected)| said != expected);
-    assert!(said == expected, "README.md, {name}: run `make readme`; the first difference: {lines:#?}");
+    assert!(said == expected, "{path}, {name}: run `make readme`; the first difference: {lines:#?}");
 }
 
 #[test]
@@ -132,10 +138,15 @@ fn the_readme_shows_the_examples_that_are_tried() {
     assert_in_readme("node", &example("js", "node/send-job.mjs"));
 }
 
+/// The last run that was published.
+fn published() -> Results {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/results/results.json");
+    serde_json::from_str(&fs::read_to_string(path).expect("a published run")).unwrap()
+}
+
 /// What the last published run showed: the machine, the targets, and the worker beside the bare loop.
 fn bench() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/results/results.json");
-    let results: Results = serde_json::from_str(&fs::read_to_string(path).expect("a published run")).unwrap();
+    let results = published();
     let machine = &results.machine;
     let ran = format!(
         "`{}` on {}: {}, {} cores, {} GiB, Linux {}, RabbitMQ {}, {}, connection-worker {}.\n",
@@ -184,6 +195,23 @@ fn throughput(results: &Results) -> String {
 #[test]
 fn the_readme_shows_the_published_benchmark() {
     assert_in_readme("bench", &bench());
+}
+
+/// The worker by the number of its processes.
+fn scaling() -> String {
+    let results = published();
+    let section = results.scenarios.iter().find(|section| section.name == "scaling").expect("it was run");
+    let metrics = [Metric::JobsPerSecond, Metric::SpeedUp];
+    let rows = section.rows.iter().filter(|row| row.program == "worker").map(|row| {
+        let figures = metrics.iter().map(|metric| row.text(*metric));
+        [row.case.clone()].into_iter().chain(figures).collect()
+    });
+    table(&["processes", "jobs/s", "times one"], rows)
+}
+
+#[test]
+fn the_scaling_guide_shows_the_published_benchmark() {
+    assert_in(SCALING, "scaling", &scaling());
 }
 
 #[test]

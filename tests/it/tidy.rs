@@ -39,7 +39,8 @@ impl Source {
     }
 }
 
-fn files(dir: &Path, end: &str, found: &mut Vec<PathBuf>) {
+/// All files under a folder whose names end so, in order.
+pub(crate) fn files(dir: &Path, end: &str, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {
