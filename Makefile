@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test compat chaos bench bench-quick bench-protection bench-publish lint docs check readme ops-check
+.PHONY: help demo examples broker run test compat chaos bench bench-quick bench-protection bench-publish lint docs check readme image image-check ops-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,12 @@ docs: ## Build the documentation; a broken link fails
 
 readme: ## Write the tables of the README and the scaling guide anew
 	BLESS=1 cargo test --locked --test it readme::
+
+image: ## Build the image, with docker, podman or buildah
+	@deploy/dev/image.sh build
+
+image-check: ## Build the image where there is no registry, and try it; as root
+	@deploy/dev/image.sh check
 
 ops-check: ## Check Kubernetes, compose and Prometheus files against their schemas
 	@deploy/dev/ops.sh
