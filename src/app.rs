@@ -25,6 +25,7 @@ use crate::reload::{Parties, Reload};
 use crate::retry::doubling;
 use crate::shutdown::Hangups;
 use crate::telemetry::Chain;
+use crate::traces::{self, Traces};
 use crate::worker::{ReplyRoutes, SessionEnd, Terms, Worker};
 
 /// First ceiling of the pause between sessions. Short, because most outages of a connection are.
@@ -60,6 +61,9 @@ pub enum Error {
     /// The broker cannot be used as it is configured; a person must mend something.
     #[error("the broker cannot be used as configured")]
     Misconfigured(#[source] broker::Error),
+    /// Traces cannot be exported.
+    #[error("cannot export traces")]
+    Traces(#[from] traces::StartError),
     /// There was no working session for too long.
     #[error("no working broker session for {after:?} (BROKER_GIVE_UP)")]
     GaveUp {
@@ -83,7 +87,9 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let routes = ReplyRoutes::new(config.session.queues.clone(), &config.reply_to_allow);
     let concurrency = config.session.prefetch;
     let terms = Terms { defaults: config.defaults, limits: config.limits, allowed };
-    let worker = Arc::new(Worker::new(handler, checks, routes, terms, metrics.clone(), concurrency));
+    let traces = Traces::start(config.traces, metrics.traces.clone())?;
+    let worker = Worker::new(handler, checks, routes, terms, metrics.clone(), concurrency);
+    let worker = Arc::new(worker.with_traces(traces.clone()));
 
     let readiness = Readiness::new(stop.clone());
     let addr = config.admin_addr;
@@ -115,6 +121,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     if let Some(reloading) = reloading {
         reloading.abort();
     }
+    traces.finish().await;
     end
 }
 

@@ -18,6 +18,7 @@ mod run;
 mod sealing;
 mod setting;
 mod stack;
+mod traces;
 mod work;
 
 use std::time::Duration;

@@ -38,16 +38,19 @@ pub struct CreateRequest {
     pub sandbox_name: String,
     /// The JSON body, sent as it is. It carries credentials.
     pub body: Bytes,
+    /// How many attempts at the same job came before. Not sent: traces tell it.
+    pub attempts_before: u32,
 }
 
 impl fmt::Debug for CreateRequest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ims_org_id, sandbox_name, body } = self;
+        let Self { ims_org_id, sandbox_name, body, attempts_before } = self;
         formatter
             .debug_struct("CreateRequest")
             .field("ims_org_id", ims_org_id)
             .field("sandbox_name", sandbox_name)
             .field("body", &format_args!("[{} bytes]", body.len()))
+            .field("attempts_before", attempts_before)
             .finish()
     }
 }

@@ -10,7 +10,7 @@
 //! 1. `no_job_is_lost`: every job ends in a confirmed reply, or in the dead-letter queue with a reason.
 //! 2. `a_job_creates_at_most_one_connection`: a create whose outcome is unknown is looked for before it is repeated.
 //! 3. `the_job_is_acked_only_after_its_reply_is_confirmed`.
-//! 4. `secrets_stay_inside`: no credential in logs, metrics, replies, errors or `--help`.
+//! 4. `secrets_stay_inside`: no credential in logs, metrics, traces, replies, errors or `--help`.
 //! 5. `a_bad_message_hurts_only_itself`.
 //! 6. `an_ill_flow_service_is_left_in_peace`: backoff with full jitter, `Retry-After` as a floor, breakers, limits that adapt,
 //!    a budget for repeated calls, and no job taken while none could be done.
@@ -34,13 +34,17 @@
 //! `Handled → retry queue confirmed → Settlement`, and comes back as a delivery that carries its history
 //! ([`contract::history`]).
 //!
+//! Along the same way goes the trace that the job belongs to ([`traces`]): from the sender's headers to each call and to
+//! each message that the worker publishes. It belongs to the job's task, so no signature speaks of it.
+//!
 //! # What holds everywhere
 //!
 //! * Imports point one way: `contract` knows only `sources` and `sealing`, and those and `retry` nothing of the rest; `flow` and
-//!   `broker` know those and `metrics` (which borrows the names of failures for its labels); `guard` knows `flow` and `retry`;
+//!   `broker` know those and `metrics` (which borrows the names of failures for its labels); `traces` knows `retry` and `metrics`, and `flow`,
+//!   `handler` and `worker` know `traces`; `guard` knows `flow` and `retry`;
 //!   `handler` and `checks` know its trait [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and
 //!   `guard` what an organisation consists of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
-//! * lapin is named only under `broker`, reqwest only under `flow`, the environment only in `config`.
+//! * lapin is named only under `broker`, reqwest only under `flow` and where traces are sent, the environment only in `config`.
 //! * There is no process-wide state: two workers can run in one test.
 //! * An error is typed and classified where it is born: [`flow::FailureKind`] says what a failed call means for the
 //!   job, [`broker::Error`] whether a person must mend something.
@@ -67,6 +71,7 @@ pub mod secret;
 pub mod broker;
 pub mod admin;
 pub mod metrics;
+pub mod traces;
 pub mod telemetry;
 pub mod shutdown;
 #[cfg(feature = "simulator")]

@@ -10,6 +10,7 @@ pub mod checks;
 pub mod http;
 pub mod jobs;
 pub mod organisations;
+pub mod traces;
 
 use prometheus::core::Collector;
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
@@ -38,6 +39,8 @@ pub struct Metrics {
     pub jobs: jobs::JobMetrics,
     /// AMQP.
     pub broker: broker::BrokerMetrics,
+    /// Traces.
+    pub traces: traces::TraceMetrics,
     registry: Registry,
 }
 
@@ -58,6 +61,7 @@ impl Metrics {
             organisations: organisations::OrganisationMetrics::new(&registry)?,
             jobs: jobs::JobMetrics::new(&registry)?,
             broker: broker::BrokerMetrics::new(&registry)?,
+            traces: traces::TraceMetrics::new(&registry)?,
             registry,
         })
     }
@@ -127,6 +131,7 @@ mod tests {
             "connection_worker_settlements_total{kind=\"ack\",stale=\"true\"} 0",
             "connection_worker_amqp_connection_up{role=\"consume\"} 0",
             "connection_worker_panics_total 0",
+            "connection_worker_trace_spans_total{result=\"dropped\"} 0",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");
         }

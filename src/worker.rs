@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
-use tracing::{Instrument, error, error_span, info, warn};
+use tracing::{Instrument, Span, error, error_span, info, warn};
 
 pub use route::{ReplyRoutes, Route};
 
@@ -41,6 +41,7 @@ use crate::broker::delivery::{Delivery, Settlement};
 use crate::broker::publisher::Publisher;
 use crate::broker::session::Session;
 use crate::checks::Checks;
+use crate::contract::ids::JobId;
 use crate::contract::{Defaults, Limits};
 use crate::flow::FlowApi;
 use crate::guard::Guarded;
@@ -48,6 +49,7 @@ use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::organisations::Allowed;
 use crate::telemetry::Chain;
+use crate::traces::{self, Received, Traces};
 
 /// An orderly close may take what is left of the grace period, but no longer than this,
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -63,6 +65,7 @@ pub struct Worker<F> {
     routes: ReplyRoutes,
     terms: Terms,
     metrics: Metrics,
+    traces: Traces,
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Deliveries whose task ended without settling them, since the start.
@@ -110,10 +113,17 @@ impl<F: FlowApi> Worker<F> {
             routes,
             terms,
             metrics,
+            traces: Traces::default(),
             slots,
             tasks: TaskTracker::new(),
             unsettled: AtomicUsize::new(0),
         }
+    }
+
+    /// The same, with a part in the traces that its jobs belong to.
+    #[must_use]
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Sees to it that calls are made again when they can be. Never ends.
@@ -147,8 +157,18 @@ impl<F: FlowApi> Worker<F> {
     ) -> JoinHandle<()> {
         // An error's span, so that no filter that shows a line of the job hides whose it is. The job's own id comes when
         // its body is read, which is not done here: one that kills the worker must get as far as its task.
-        let message_id = delivery.properties.message_id();
-        let span = error_span!("job", job_id = Empty, message_id, redelivered = delivery.redelivered);
+        let Delivery { properties, redelivered, .. } = &delivery;
+        let message_id = properties.message_id();
+        let received = Received {
+            queue: self.routes.jobs(),
+            message_id,
+            correlation_id: properties.correlation_id(),
+            size: delivery.body.len(),
+            redelivered: *redelivered,
+        };
+        let trace = self.traces.begin(&received, |name| properties.header(name));
+        let trace_id = trace.id().map(tracing::field::display);
+        let span = error_span!("job", job_id = Empty, message_id, redelivered, trace_id);
         let worker = Arc::clone(self);
         let task = async move {
             // In one expression: a future with a name of its own would be held twice.
@@ -168,7 +188,7 @@ impl<F: FlowApi> Worker<F> {
                 warn!(error = %Chain(&error), "a further job ends with its session");
             }
         };
-        self.tasks.spawn(task.instrument(span))
+        self.tasks.spawn(trace.around(task).instrument(span))
     }
 
     /// Waits until no job is in hand. Safe to drop.
@@ -218,6 +238,12 @@ impl<F: FlowApi> Worker<F> {
         }
         SessionEnd::Drained { unfinished }
     }
+}
+
+/// Notes in the log and in the trace which job the task is about.
+fn name_job(id: &JobId) {
+    Span::current().record("job_id", id.as_str());
+    traces::job_id(id.as_str());
 }
 
 /// Takes no more, and gives back what has arrived and not begun.

@@ -29,7 +29,10 @@ pub async fn run(config: RunConfig) -> Exit {
 fn exit_of(failure: &app::Error) -> Exit {
     match failure {
         app::Error::Metrics(_) | app::Error::Signal(_) => Exit::Software,
-        app::Error::Flow(_) | app::Error::Admin { .. } | app::Error::Misconfigured(_) => Exit::Config,
+        app::Error::Flow(_)
+        | app::Error::Traces(_)
+        | app::Error::Admin { .. }
+        | app::Error::Misconfigured(_) => Exit::Config,
         app::Error::GaveUp { .. } => Exit::Unavailable,
     }
 }

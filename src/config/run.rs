@@ -14,6 +14,7 @@ use super::orgs::{Access, OrgsFile};
 use super::retry::RetryOptions;
 use super::sealing::SealingOptions;
 use super::setting::Invalid;
+use super::traces::TraceOptions;
 use super::work::WorkOptions;
 use crate::broker::session::SessionSettings;
 use crate::broker::watchdog::Timing;
@@ -25,6 +26,7 @@ use crate::flow::token::ImsSettings;
 use crate::guard::{GuardRules, OrgLimits};
 use crate::handler::Rules;
 use crate::retry::policy::HELD_MAX;
+use crate::traces::TraceSettings;
 
 /// Options of `run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,6 +47,8 @@ pub struct RunOptions {
     sealing: SealingOptions,
     #[command(flatten)]
     log: LogOptions,
+    #[command(flatten)]
+    traces: TraceOptions,
 }
 
 /// Everything `run` needs, checked.
@@ -70,6 +74,8 @@ pub struct RunConfig {
     pub guard: GuardRules,
     /// What to look into besides.
     pub checks: Settings,
+    /// Where to export traces, if anywhere.
+    pub traces: Option<TraceSettings>,
     /// Where to serve metrics.
     pub admin_addr: SocketAddr,
     /// How long a drain may take.
@@ -83,6 +89,7 @@ impl RunOptions {
     pub fn validate(self) -> Result<(RunConfig, LogSettings), Invalid> {
         let mut invalid = Invalid::default();
         let log = self.log.validate(&mut invalid);
+        let traces = self.traces.validate(&mut invalid);
         let broker = self.broker.validate(&mut invalid);
         let flow = self.flow.validate(&mut invalid);
         let rules = self.retry.validate(&mut invalid);
@@ -125,6 +132,7 @@ impl RunOptions {
                 rules,
                 guard: guard?,
                 checks,
+                traces,
                 admin_addr: work.admin_addr,
                 drain_grace: work.drain_grace,
                 broker_give_up: work.broker_give_up,

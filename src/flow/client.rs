@@ -31,6 +31,7 @@ use super::{
 };
 use crate::contract::ids::ImsOrgId;
 use crate::metrics::http::{CallResult, HttpMetrics, Upstream};
+use crate::traces;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IMS_ORG_ID: HeaderName = HeaderName::from_static("x-gw-ims-org-id");
@@ -88,7 +89,11 @@ impl FlowClient {
     async fn post(&self, request: &CreateRequest, login: &Login) -> Result<Created, Refused> {
         let post = self.http.post(self.connections.clone()).header(CONTENT_TYPE, JSON);
         let post = with_headers(post, &request.ims_org_id, &request.sandbox_name, login)?;
-        let answer = self.call(post.body(request.body.clone()), MAX_ANSWER, &request.body, login).await?;
+        let post = post.body(request.body.clone());
+        // In one expression: a future with a name of its own would be held twice.
+        let answer = traces::resending(request.attempts_before)
+            .around(self.call(post, MAX_ANSWER, &request.body, login))
+            .await?;
         if let End::Whole = answer.end
             && let Some(created) = created(&answer.body)
         {

@@ -5,14 +5,15 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, redirect, retry, tls};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Request, RequestBuilder, Response, redirect, retry, tls};
 use url::Url;
 
 use super::redact::Redactor;
 use super::retry_after;
 use crate::metrics::http::CallResult;
 use crate::telemetry::Chain;
+use crate::traces::HttpCall;
 
 /// Below the idle time after which common servers close a connection (Node.js: 5 s), so that a request is not written to
 /// one that the server is about to close: for a create that would be an unknown outcome.
@@ -122,9 +123,37 @@ pub(super) enum End {
 
 /// Sends a request and reads the answer. An error means that there is no answer at all.
 ///
-/// Of a body no more than `max_body` bytes are read.
+/// Of a body no more than `max_body` bytes are read. The call is part of the job's trace.
 pub(super) async fn exchange(request: RequestBuilder, max_body: usize) -> Result<Answer, reqwest::Error> {
-    let mut response = request.send().await?;
+    let (client, request) = request.build_split();
+    let mut request = request?;
+    let call = HttpCall::begin(request.method().as_str(), request.url());
+    for (name, value) in call.headers() {
+        // They are valid headers, made by us or looked at when the job came.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            request.headers_mut().insert(name, value);
+        }
+    }
+    let answer = answer_to(client, request, max_body).await;
+    match &answer {
+        Ok(answer) => {
+            let failure = match answer.call_result() {
+                CallResult::Status(_) => None,
+                cut => Some(cut.class()),
+            };
+            call.answered(answer.status, failure);
+        }
+        Err(error) => call.failed(call_result(error).class()),
+    }
+    answer
+}
+
+async fn answer_to(
+    client: reqwest::Client,
+    request: Request,
+    max_body: usize,
+) -> Result<Answer, reqwest::Error> {
+    let mut response = client.execute(request).await?;
     let mut body = Vec::new();
     let end = read_body(&mut response, &mut body, max_body).await;
     let status = response.status().as_u16();

@@ -15,6 +15,7 @@ use crate::retry::doubt::Doubt;
 use crate::retry::policy::{Attempts, Next, Wait};
 use crate::retry::tier::Tier;
 use crate::retry::verdict::Verdict;
+use crate::traces;
 
 /// One delivery, while it is worked on.
 pub(super) struct Attempting<'a, F> {
@@ -139,6 +140,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             ims_org_id: self.job.ims_org_id.as_str().to_owned(),
             sandbox_name: self.job.sandbox_name.as_str().to_owned(),
             body: self.job.body.clone(),
+            attempts_before: self.attempts.made().saturating_sub(1),
         };
         let created = self.handler.flow.create(&request).await;
         pass.ended(created.as_ref().err());
@@ -200,6 +202,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             return Err(Handled::Expired { failure: Some(failure), attempts });
         }
         self.handler.metrics.retry_scheduled(failure.kind, wait);
+        traces::retry(attempts, failure.kind.as_str(), failure.kind.verdict(), wait.delay(), wait.place());
         info!(
             attempt = attempts,
             failure = failure.kind.as_str(),

@@ -45,7 +45,8 @@ pub enum PublishResult {
 impl PublishResult {
     const ALL: [Self; 4] = [Self::Confirmed, Self::Returned, Self::Refused, Self::Unconfirmed];
 
-    fn label(self) -> &'static str {
+    /// The result in metric labels and traces.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
             Self::Returned => "returned",
@@ -152,7 +153,7 @@ impl BrokerMetrics {
             self.up.with_label_values(&[role]);
             self.blocked.with_label_values(&[role]);
         }
-        for result in PublishResult::ALL.map(PublishResult::label) {
+        for result in PublishResult::ALL.map(PublishResult::as_str) {
             for kind in ["reply", "parked", "retry", "put_back"] {
                 self.publishes.with_label_values(&[kind, result]);
             }
@@ -201,13 +202,13 @@ impl BrokerMetrics {
 
     /// A message was published: `kind` is `reply` or `parked`.
     pub fn published(&self, kind: &'static str, result: PublishResult, took: Duration) {
-        self.publishes.with_label_values(&[kind, result.label()]).inc();
-        self.publish_duration.with_label_values(&[result.label()]).observe(took.as_secs_f64());
+        self.publishes.with_label_values(&[kind, result.as_str()]).inc();
+        self.publish_duration.with_label_values(&[result.as_str()]).observe(took.as_secs_f64());
     }
 
     /// A reply went to the undeliverable queue instead.
     pub fn reply_undeliverable(&self, result: PublishResult) {
-        self.undeliverable.with_label_values(&[result.label()]).inc();
+        self.undeliverable.with_label_values(&[result.as_str()]).inc();
     }
 
     /// A message was parked in the dead-letter queue.

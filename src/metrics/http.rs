@@ -55,7 +55,8 @@ impl CallResult {
         }
     }
 
-    fn class(self) -> &'static str {
+    /// The class of the status, or what came instead of one.
+    pub fn class(self) -> &'static str {
         match self {
             Self::Status(..=299) => "2xx",
             Self::Status(300..=399) => "3xx",

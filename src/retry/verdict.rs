@@ -10,3 +10,14 @@ pub enum Verdict {
     /// Refused: repeating it cannot help.
     Fail,
 }
+
+impl Verdict {
+    /// The verdict in traces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Reconcile => "reconcile",
+            Self::Fail => "fail",
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::metrics::broker::{BrokerMetrics, PublishResult};
 use crate::retry::doubling;
 use crate::retry::tier::Tier;
 use crate::telemetry::Chain;
+use crate::traces::{Sending, TRACEPARENT, TRACESTATE};
 
 /// First pause before a message that was not taken is published again; it doubles.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
@@ -27,9 +28,6 @@ const PUBLISH_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Longest text of a foreign origin in a header: all headers have to fit into one frame.
 const HEADER_LENGTH: usize = 1024;
-
-/// Headers that travel from the job to its reply (W3C Trace Context).
-const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
 fn shortened(text: &str) -> String {
     text.chars().take(HEADER_LENGTH).collect()
@@ -123,7 +121,7 @@ impl Answering<'_> {
         let properties = properties.with_headers(history.headers().chain(why));
         let (kind, queue) = match tier {
             Some(tier) => ("retry", self.routes.retry(tier)),
-            None => ("put_back", self.routes.jobs()),
+            None => ("put_back", self.routes.jobs().to_owned()),
         };
         self.park(kind, &queue, &properties, &job.body).await
     }
@@ -156,7 +154,29 @@ impl Answering<'_> {
     ///
     /// What came of the job is known by now. To give it up would have the job done again, so it is held: its slot is
     /// the back-pressure. While the broker blocks the connection, nothing is published at all.
+    ///
+    /// The message goes on with the job's trace.
     async fn publish(
+        &self,
+        kind: &'static str,
+        queue: &str,
+        properties: &Properties,
+        body: &[u8],
+    ) -> Result<(), PublishError> {
+        let sending = Sending::begin(queue, body.len());
+        let published = match sending.headers() {
+            None => self.publish_until_known(kind, queue, properties, body).await,
+            Some(trace) => {
+                let properties = properties.clone().without_headers(&[TRACEPARENT, TRACESTATE]);
+                let properties = properties.with_headers(trace.iter().cloned());
+                self.publish_until_known(kind, queue, &properties, body).await
+            }
+        };
+        sending.ended(published.as_ref().err().map(|error| error.result().as_str()));
+        published
+    }
+
+    async fn publish_until_known(
         &self,
         kind: &'static str,
         queue: &str,
@@ -185,10 +205,6 @@ fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broke
     let correlation_id = job.correlation_id().or(job.message_id()).or(reply.job_id.as_deref());
     // Every answer to the same job has the same id; two messages that are no jobs are never the same one.
     let id = reply.job_id.as_deref().map_or_else(Uuid::new_v4, reply_id);
-    let traces = TRACE_HEADERS.into_iter().filter_map(|name| {
-        let trace = job.header(name).filter(|trace| trace.len() <= HEADER_LENGTH)?;
-        Some((name, trace.to_owned()))
-    });
     Properties::json(NewProperties {
         message_id: id.to_string(),
         correlation_id: correlation_id.map(str::to_owned),
@@ -198,7 +214,7 @@ fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broke
         },
         timestamp: u64::try_from(reply.completed_at.as_second()).unwrap_or_default(),
         reply_to: None,
-        headers: traces.collect(),
+        headers: Vec::new(),
     })
 }
 

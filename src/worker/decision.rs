@@ -9,6 +9,7 @@ use crate::contract::history::{DeadReason, History};
 use crate::contract::reply::{Outcome, Reply};
 use crate::metrics::jobs::JobEnd;
 use crate::retry::tier::Tier;
+use crate::traces;
 
 /// What is to be done with a delivery.
 pub(super) enum Decision {
@@ -48,9 +49,11 @@ impl Decision {
         }
     }
 
-    /// One line for each delivery. `end` is how it really ended: not as decided, if the session was lost.
+    /// One line for each delivery, and the end of its span. `end` is how it really ended: not as decided, if the session was lost.
     pub(super) fn log(&self, end: JobEnd, took: Duration) {
         let outcome = end.as_str();
+        let error = matches!(end, JobEnd::Failed(_) | JobEnd::Parked | JobEnd::Abandoned);
+        traces::job_ended(outcome, error);
         let duration_seconds = took.as_secs_f64();
         match self {
             Self::Answer(Reply { outcome: Outcome::Created { connection }, attempts, .. }, _) => info!(

@@ -6,14 +6,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, warn};
+use tracing::warn;
 
 use super::answer::Answering;
 use super::arrival::{Arrival, unix_now};
 use super::decision::{Decision, Deferral, Parking};
 use super::past::{noted, past, unbegun};
 use super::suspect::untried;
-use super::{Worker, reply};
+use super::{Worker, name_job, reply};
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
 use crate::broker::publisher::Publisher;
@@ -123,7 +123,7 @@ impl<F: FlowApi> Worker<F> {
             }
         };
         self.metrics.jobs.credentials(job.form);
-        Span::current().record("job_id", job.id.as_str());
+        name_job(&job.id);
         *job_id = Some(job.id.clone());
         let past = past(&delivery.history, delivery.redelivered, self.handler.settle());
         if let Err(why) = self.terms.allowed.check(&job.ims_org_id, &job.sandbox_name) {

@@ -1,11 +1,10 @@
 //! Jobs that are not begun: messages that are none, and those that the worker may not do.
 
 use jiff::Timestamp;
-use tracing::Span;
 
 use super::decision::{Decision, Parking};
 use super::past::noted;
-use super::{Worker, reply};
+use super::{Worker, name_job, reply};
 use crate::broker::delivery::Delivery;
 use crate::contract::Rejected;
 use crate::contract::history::DeadReason;
@@ -24,7 +23,7 @@ impl<F: FlowApi> Worker<F> {
             || properties.message_id().is_some()
             || properties.reply_to().is_some_and(|queue| self.routes.allows(queue));
         if let Some(id) = &rejected.job_id {
-            Span::current().record("job_id", id.as_str());
+            name_job(id);
         }
         if !known {
             return Decision::Park(rejected);

@@ -58,8 +58,8 @@ impl ReplyRoutes {
     }
 
     /// Where jobs come from.
-    pub fn jobs(&self) -> String {
-        self.queues.jobs.clone()
+    pub fn jobs(&self) -> &str {
+        &self.queues.jobs
     }
 
     /// Where jobs wait.

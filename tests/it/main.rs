@@ -53,5 +53,6 @@ mod submit;
 mod support;
 mod tidy;
 mod tls;
+mod traces;
 mod unreadable;
 mod verify;

@@ -19,6 +19,9 @@ use crate::support::scene::Scene;
 /// What a requester writes for "to me, directly".
 const DIRECT: &str = "amq.rabbitmq.reply-to";
 
+/// What a sender may write.
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 fn job_id(message: &Message) -> String {
     message.json()["jobId"].as_str().unwrap().to_owned()
 }
@@ -132,7 +135,7 @@ async fn a_reply_that_no_queue_takes_is_parked_and_its_job_done() {
     ];
     for (id, queue, why) in cases {
         let mut headers = FieldTable::default();
-        headers.insert("traceparent".into(), AMQPValue::LongString("00-1".into()));
+        headers.insert("traceparent".into(), AMQPValue::LongString(TRACEPARENT.into()));
         let properties = BasicProperties::default()
             .with_reply_to(queue.as_str().into())
             .with_correlation_id("request".into())
@@ -144,7 +147,7 @@ async fn a_reply_that_no_queue_takes_is_parked_and_its_job_done() {
         assert_eq!(parked.header("undeliverable-queue").as_deref(), Some(queue.as_str()), "{id}");
         let reason = parked.header("undeliverable-reason").unwrap();
         assert!(reason.starts_with(why), "{id}: {reason}");
-        assert_eq!(parked.header("traceparent").as_deref(), Some("00-1"), "{id}");
+        assert_eq!(parked.header("traceparent").as_deref(), Some(TRACEPARENT), "{id}");
         let text = |value: &Option<ShortString>| value.as_ref().map(ShortString::to_string);
         assert_eq!(text(parked.properties.correlation_id()).as_deref(), Some("request"), "{id}");
         assert_eq!(text(parked.properties.message_id()), Some(reply_id(id).to_string()), "{id}");

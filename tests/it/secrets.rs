@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::broker::{Broker, Message};
+use crate::support::collector::Collector;
 use crate::support::command::run;
 use crate::support::corner::{BOLD, Corner, SOON};
 use crate::support::eventually::eventually;
@@ -133,6 +134,17 @@ async fn work(corner: &Corner, job: &SecretJob, canaries: &[Canary], worker: &Wo
     }
 }
 
+/// Looks at all that was exported about the jobs, once the worker has ended. `key` is what the collector lets it in for.
+fn assert_untraced(collector: &Collector, canaries: &[Canary], key: &Canary) {
+    let traces = collector.text();
+    for part in ["process ", "send ", "POST", "GET", "error.type", "retry"] {
+        assert!(traces.contains(&format!("\"{part}")), "{part} is not in the traces");
+    }
+    assert_absent(canaries, "a trace", &traces);
+    assert!(!traces.contains(ISSUED_TOKEN), "an access token stands in a trace");
+    assert_eq!(collector.headers()[0]["authorization"], key.value.as_str());
+}
+
 /// Ends the worker and looks at all that it ever printed.
 async fn assert_silent(worker: WorkerProcess, canaries: &[Canary]) {
     let log = assert_quiet(worker, canaries).await;
@@ -163,7 +175,8 @@ async fn secrets_stay_inside() {
     let corner = Corner::new().await;
     let job = SecretJob::new();
     let (password, secret) = (Canary::plain("amqppassword"), Canary::new("imssecret"));
-    let canaries = [job.canaries.clone(), vec![password.clone(), secret.clone()]].concat();
+    let (collector, key) = (Collector::start().await, Canary::plain("otlpkey"));
+    let canaries = [job.canaries.clone(), vec![password.clone(), secret.clone(), key.clone()]].concat();
     let url = amqp_url(&corner, "secretive", &password).await;
     // IMS answers with what it was sent, before it gives a token; so do those between us and it.
     corner
@@ -177,6 +190,8 @@ async fn secrets_stay_inside() {
     let env = [
         ("AMQP_URL", url.as_str()),
         ("IMS_CLIENT_SECRET", &secret.value),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", &format!("authorization={}", key.value)),
         ("FLOW_TIMEOUT", "1s"),
         ("RUST_LOG", "trace"),
     ];
@@ -192,6 +207,7 @@ async fn secrets_stay_inside() {
     work(&corner, &job, &canaries, &worker).await;
     assert_arrived(&corner.sim, &job, ISSUED_TOKEN).await;
     assert_silent(worker, &canaries).await;
+    assert_untraced(&collector, &canaries, &key);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 pub(crate) mod broker;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod command;
 pub(crate) mod corner;
 pub(crate) mod eventually;

@@ -29,6 +29,7 @@ const CREATED: &str =
 
 fn request() -> CreateRequest {
     CreateRequest {
+        attempts_before: 0,
         ims_org_id: "1234@AdobeOrg".to_owned(),
         sandbox_name: "dev-sandbox".to_owned(),
         body: Bytes::from_static(HUBSPOT.as_bytes()),
