@@ -152,7 +152,10 @@ async fn take(
 }
 
 fn seen(span: &Span) -> Seen {
-    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |id: &[u8]| {
+        let bytes: Vec<String> = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        bytes.concat()
+    };
     Seen {
         name: span.name.clone(),
         kind: span.kind(),
