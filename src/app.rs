@@ -101,8 +101,8 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let admin =
         tokio::spawn(admin.serve(metrics.clone(), readiness.clone(), served.clone().cancelled_owned()));
     let tending = tokio::spawn({
-        let worker = Arc::clone(&worker);
-        async move { worker.tend().await }
+        let (worker, runtime) = (Arc::clone(&worker), metrics.runtime.clone());
+        async move { tokio::join!(worker.tend(), runtime.watch()) }
     });
     let reloading = reload.map(|(reload, hangups)| tokio::spawn(reload.watch(hangups)));
     let supervisor = Supervisor {
@@ -113,6 +113,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
         stop,
         grace: config.drain_grace,
         give_up: config.broker_give_up,
+        queue_metrics: config.queue_metrics,
     };
     let end = supervisor.supervise().await;
     served.cancel();
@@ -163,6 +164,8 @@ struct Supervisor<F> {
     stop: CancellationToken,
     grace: Duration,
     give_up: Duration,
+    /// Whether to look how much is in the queues.
+    queue_metrics: bool,
 }
 
 impl<F: FlowApi> Supervisor<F> {
@@ -189,7 +192,7 @@ impl<F: FlowApi> Supervisor<F> {
                 }
                 Err(failure) => failure,
             };
-            self.metrics.broker.session_failed();
+            self.metrics.broker.session_failed(&failure);
             if history.last_good.elapsed() >= self.give_up {
                 return Err(Error::GaveUp { after: self.give_up, source: failure });
             }
@@ -213,7 +216,12 @@ impl<F: FlowApi> Supervisor<F> {
         info!(queue = self.settings.queues.jobs, prefetch = self.settings.prefetch, careful, "consuming");
         self.metrics.broker.session_opened();
         self.readiness.set(true);
-        let end = self.worker.run(session, &self.stop, self.grace).await;
+        let depths = session.depths();
+        let end = tokio::select! {
+            end = self.worker.run(session, &self.stop, self.grace) => end,
+            never = depths.watch(&self.metrics.queues), if self.queue_metrics => match never {},
+        };
+        self.metrics.queues.unknown();
         self.readiness.set(false);
         self.metrics.broker.session_closed();
         end

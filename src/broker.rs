@@ -11,6 +11,7 @@ pub mod client;
 pub mod connection;
 pub mod death;
 pub mod delivery;
+pub mod depths;
 mod error;
 pub mod parked;
 pub mod properties;

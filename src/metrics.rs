@@ -9,7 +9,10 @@ pub mod guard;
 pub mod checks;
 pub mod http;
 pub mod jobs;
+mod oldest;
 pub mod organisations;
+pub mod queues;
+pub mod runtime;
 pub mod traces;
 
 use prometheus::core::Collector;
@@ -41,6 +44,10 @@ pub struct Metrics {
     pub broker: broker::BrokerMetrics,
     /// Traces.
     pub traces: traces::TraceMetrics,
+    /// The queues.
+    pub queues: queues::QueueMetrics,
+    /// The event loop.
+    pub runtime: runtime::RuntimeMetrics,
     registry: Registry,
 }
 
@@ -62,6 +69,8 @@ impl Metrics {
             jobs: jobs::JobMetrics::new(&registry)?,
             broker: broker::BrokerMetrics::new(&registry)?,
             traces: traces::TraceMetrics::new(&registry)?,
+            queues: queues::QueueMetrics::new(&registry)?,
+            runtime: runtime::RuntimeMetrics::new(&registry)?,
             registry,
         })
     }
@@ -126,7 +135,7 @@ mod tests {
         for line in [
             "connection_worker_jobs_completed_total{outcome=\"created\"} 0",
             "connection_worker_jobs_completed_total{outcome=\"invalid_job\"} 0",
-            "connection_worker_http_requests_total{status=\"503\",upstream=\"flow\"} 0",
+            "connection_worker_http_requests_total{method=\"POST\",status=\"503\",upstream=\"flow\"} 0",
             "connection_worker_messages_published_total{kind=\"reply\",result=\"returned\"} 0",
             "connection_worker_settlements_total{kind=\"ack\",stale=\"true\"} 0",
             "connection_worker_amqp_connection_up{role=\"consume\"} 0",

@@ -106,6 +106,7 @@ impl<F: FlowApi> Worker<F> {
         metrics: Metrics,
         concurrency: u16,
     ) -> Self {
+        metrics.jobs.limited_to(concurrency);
         let slots = Arc::new(Semaphore::new(usize::from(concurrency)));
         Self {
             handler,
@@ -215,6 +216,7 @@ impl<F: FlowApi> Worker<F> {
     async fn drain(&self, mut session: Session, grace: Duration) -> SessionEnd {
         let started = Instant::now();
         let unsettled_before = self.unsettled.load(Ordering::Relaxed);
+        self.metrics.broker.draining();
         info!(running = self.tasks.len(), grace_seconds = grace.as_secs_f64(), "draining");
         if tokio::time::timeout(grace, hand_back_untaken(&mut session)).await.is_err() {
             warn!(
@@ -232,7 +234,6 @@ impl<F: FlowApi> Worker<F> {
             Ok(Err(error)) => warn!(error = %Chain(&error), "the session did not close in order"),
             Err(_) => warn!("the session did not close in time"),
         }
-        self.metrics.broker.drained(started.elapsed(), unfinished);
         if unfinished > 0 {
             error!(unfinished, "the worker stops before all jobs were done; they will be delivered again");
         }

@@ -127,6 +127,24 @@ fn remedy(code: u16, step: &str) -> &'static str {
 }
 
 impl Error {
+    /// Every [`Error::reason`].
+    pub const REASONS: [&'static str; 8] =
+        ["cancelled", "config", "lost", "refused", "starved", "task_failed", "timeout", "unreadable"];
+
+    /// What it is, in metric labels: one of [`Error::REASONS`].
+    pub fn reason(&self) -> &'static str {
+        match self {
+            _ if self.is_config_fault() => "config",
+            Self::Timeout { .. } => "timeout",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Starved { .. } => "starved",
+            Self::TaskFailed => "task_failed",
+            Self::Refused { .. } => "refused",
+            _ => "lost",
+        }
+    }
+
     /// An error of lapin, during `step`.
     pub(super) fn lapin(step: &'static str, error: lapin::Error) -> Self {
         match error.kind() {

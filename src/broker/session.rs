@@ -15,6 +15,7 @@ use super::acks::Acks;
 use super::caution::Caution;
 use super::connection::{Endpoint, connect, step};
 use super::delivery::Delivery;
+use super::depths::Depths;
 use super::publisher::Publisher;
 use super::topology::{self, Queues, TopologyMode};
 use super::watchdog::{Timing, Watchdog};
@@ -54,6 +55,7 @@ pub struct Session {
     caution: Option<Caution>,
     watchdog: Watchdog,
     queue: String,
+    queues: Queues,
     timeout: Duration,
 }
 
@@ -107,6 +109,7 @@ impl Session {
             caution: None,
             watchdog,
             queue,
+            queues: settings.queues.clone(),
             timeout,
         })
     }
@@ -166,6 +169,11 @@ impl Session {
         self.consumer = start_consumer(&self.channel, &self.queue, prefetch, self.timeout).await?;
         (self.consuming, self.limit) = (true, prefetch);
         Ok(())
+    }
+
+    /// Looks at the queues, for as long as the session lasts.
+    pub fn depths(&self) -> Depths {
+        Depths { connection: Arc::clone(&self.consume), queues: self.queues.clone(), timeout: self.timeout }
     }
 
     /// Publishes on this session's connection.

@@ -139,19 +139,36 @@ pub(super) async fn exists(connection: &Connection, name: &str, timeout: Duratio
     Ok(ready(connection, name, timeout).await?.is_some())
 }
 
-/// How many messages of a queue nobody holds, if it exists; asked on a channel that the answer may close.
+/// How many messages of a queue nobody holds, if it exists.
 pub(super) async fn ready(
     connection: &Connection,
     name: &str,
     timeout: Duration,
 ) -> Result<Option<u32>, Error> {
+    Ok(look(connection, name, timeout).await?.map(|found| found.ready))
+}
+
+/// What the broker tells about a queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    /// Messages that nobody holds.
+    pub(super) ready: u32,
+    pub(super) consumers: u32,
+}
+
+/// Looks at a queue, if it exists; on a channel that the answer may close.
+pub(super) async fn look(
+    connection: &Connection,
+    name: &str,
+    timeout: Duration,
+) -> Result<Option<Found>, Error> {
     let channel = step(timeout, "open a channel", connection.create_channel()).await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let asked = channel.queue_declare(name.into(), options, FieldTable::default());
     match tokio::time::timeout(timeout, asked).await {
         Ok(Ok(found)) => {
             step(timeout, "close a channel", channel.close(200, "OK".into())).await?;
-            Ok(Some(found.message_count()))
+            Ok(Some(Found { ready: found.message_count(), consumers: found.consumer_count() }))
         }
         Ok(Err(error)) if is_not_found(&error) => Ok(None),
         // An exclusive queue of somebody else exists, and is locked (405): it cannot be used.

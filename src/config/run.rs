@@ -82,6 +82,8 @@ pub struct RunConfig {
     pub drain_grace: Duration,
     /// How long to go on without a broker.
     pub broker_give_up: Duration,
+    /// Whether to look how much is in the queues, for the metrics.
+    pub queue_metrics: bool,
 }
 
 impl RunOptions {
@@ -136,6 +138,7 @@ impl RunOptions {
                 admin_addr: work.admin_addr,
                 drain_grace: work.drain_grace,
                 broker_give_up: work.broker_give_up,
+                queue_metrics: work.queue_metrics,
             })
         })();
         match (config, log) {

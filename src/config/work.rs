@@ -41,6 +41,10 @@ pub(super) struct WorkOptions {
     job_marker: Setting<Switch>,
     #[command(flatten)]
     admin: AdminOptions,
+    /// `on`: every 15 to 20 seconds the worker asks the broker how many messages are in each of its queues, and shows it in
+    /// its metrics; `off`: it does not
+    #[arg(long, env = "QUEUE_METRICS", value_name = "on|off", default_value = "on")]
+    queue_metrics: Setting<Switch>,
     /// How long running jobs may take to finish after SIGTERM or SIGINT
     #[arg(long, env = "DRAIN_GRACE", value_name = "DURATION", default_value = "25s")]
     drain_grace: Setting<Duration>,
@@ -60,6 +64,7 @@ pub(super) struct Work {
     pub(super) admin_addr: SocketAddr,
     pub(super) drain_grace: Duration,
     pub(super) broker_give_up: Duration,
+    pub(super) queue_metrics: bool,
 }
 
 impl Value for TopologyMode {
@@ -86,6 +91,7 @@ impl WorkOptions {
         let sandbox_name = invalid.take_optional("SANDBOX_NAME", self.sandbox_name);
         let marker = invalid.take("JOB_MARKER", self.job_marker);
         let admin_addr = self.admin.validate(invalid);
+        let queue_metrics = invalid.take("QUEUE_METRICS", self.queue_metrics);
         let drain_grace =
             invalid.take_duration("DRAIN_GRACE", self.drain_grace, Duration::ZERO..=LONGEST_JOB);
         let broker_give_up =
@@ -101,6 +107,7 @@ impl WorkOptions {
             admin_addr: admin_addr?,
             drain_grace: drain_grace?,
             broker_give_up: broker_give_up?,
+            queue_metrics: queue_metrics?.0,
         })
     }
 }

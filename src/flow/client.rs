@@ -30,7 +30,7 @@ use super::{
     ProbeRequest, SpecRequest,
 };
 use crate::contract::ids::ImsOrgId;
-use crate::metrics::http::{CallResult, HttpMetrics, Upstream};
+use crate::metrics::http::{CallResult, HttpMetrics, Method, Upstream};
 use crate::traces;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -111,7 +111,9 @@ impl FlowClient {
         sent: &Bytes,
         login: &Login,
     ) -> Result<Answer, Refused> {
-        let call = self.metrics.call(Upstream::Flow);
+        // Only a create sends a body.
+        let method = if sent.is_empty() { Method::Get } else { Method::Post };
+        let call = self.metrics.call(Upstream::Flow, method);
         let answer = match exchange(request, max_body).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -121,8 +123,8 @@ impl FlowClient {
             }
         };
         call.ended(answer.call_result());
-        if answer.status == 429 {
-            self.metrics.rate_limited(answer.retry_after());
+        if let Some(retry_after) = answer.retry_after().filter(|_| answer.status == 429) {
+            self.metrics.told_to_wait(retry_after);
         }
         if answer.is_success() { Ok(answer) } else { Err(refused(&answer, sent, login)) }
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use super::{DURATION_BUCKETS, register};
+use crate::broker::Error;
 use crate::contract::history::DeadReason;
 
 /// One of the two connections.
@@ -80,14 +81,13 @@ pub struct BrokerMetrics {
     up: IntGaugeVec,
     blocked: IntGaugeVec,
     sessions: IntCounter,
-    session_failures: IntCounter,
+    session_failures: IntCounterVec,
     publishes: IntCounterVec,
     publish_duration: HistogramVec,
     undeliverable: IntCounterVec,
     dead_lettered: IntCounterVec,
     settlements: IntCounterVec,
-    drain_duration: Gauge,
-    unfinished: IntCounter,
+    draining: IntGauge,
 }
 
 /// Why a reply went to the undeliverable queue: no such queue, or the broker refused it there.
@@ -110,7 +110,11 @@ impl BrokerMetrics {
             up: gauges("amqp_connection_up", "1 while the connection to the broker is up.")?,
             blocked: gauges("amqp_connection_blocked", "1 while the broker blocks the connection (alarm).")?,
             sessions: counter("amqp_sessions_total", "Broker sessions opened.")?,
-            session_failures: counter("amqp_session_failures_total", "Sessions lost, or not opened.")?,
+            session_failures: counters(
+                "amqp_session_failures_total",
+                "Sessions lost, or not opened, by why.",
+                &["reason"],
+            )?,
             publishes: counters(
                 "messages_published_total",
                 "Messages published, by what they are and how it ended.",
@@ -135,13 +139,12 @@ impl BrokerMetrics {
                 "Deliveries settled; stale ones belong to a lost connection and come again.",
                 &["kind", "stale"],
             )?,
-            drain_duration: register(
+            draining: register(
                 registry,
-                Gauge::new("drain_duration_seconds", "How long the last drain took.")?,
-            )?,
-            unfinished: counter(
-                "shutdown_abandoned_jobs_total",
-                "Jobs that a shutdown left behind: the grace period ended, or the session was lost.",
+                IntGauge::new(
+                    "draining",
+                    "1 while the worker stops: it takes no jobs and ends those in hand.",
+                )?,
             )?,
         };
         metrics.touch_every_label_set();
@@ -152,6 +155,9 @@ impl BrokerMetrics {
         for role in Role::ALL.map(Role::as_str) {
             self.up.with_label_values(&[role]);
             self.blocked.with_label_values(&[role]);
+        }
+        for reason in Error::REASONS {
+            self.session_failures.with_label_values(&[reason]);
         }
         for result in PublishResult::ALL.map(PublishResult::as_str) {
             for kind in ["reply", "parked", "retry", "put_back"] {
@@ -179,8 +185,8 @@ impl BrokerMetrics {
     }
 
     /// A session was lost or could not be opened.
-    pub fn session_failed(&self) {
-        self.session_failures.inc();
+    pub fn session_failed(&self, why: &Error) {
+        self.session_failures.with_label_values(&[why.reason()]).inc();
         self.connections(None);
     }
 
@@ -200,7 +206,7 @@ impl BrokerMetrics {
         }
     }
 
-    /// A message was published: `kind` is `reply` or `parked`.
+    /// A message was published: `kind` is `reply`, `parked`, `retry` or `put_back`.
     pub fn published(&self, kind: &'static str, result: PublishResult, took: Duration) {
         self.publishes.with_label_values(&[kind, result.as_str()]).inc();
         self.publish_duration.with_label_values(&[result.as_str()]).observe(took.as_secs_f64());
@@ -221,9 +227,8 @@ impl BrokerMetrics {
         self.settlements.with_label_values(&[kind.label(), if stale { "true" } else { "false" }]).inc();
     }
 
-    /// A drain ended, with so many jobs still running.
-    pub fn drained(&self, took: Duration, unfinished: usize) {
-        self.drain_duration.set(took.as_secs_f64());
-        self.unfinished.inc_by(u64::try_from(unfinished).unwrap_or(u64::MAX));
+    /// The worker has begun to stop. How that ends, no scrape sees: the log and the exit code tell.
+    pub fn draining(&self) {
+        self.draining.set(1);
     }
 }

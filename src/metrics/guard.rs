@@ -9,10 +9,14 @@ use crate::guard::{BreakerState, Figures, Gate, Reason, Scope};
 /// The label of all organisations that the worker was not set up for.
 const OTHER: &str = "other";
 
+/// The states of a circuit breaker, and their labels.
+const STATES: [(BreakerState, &str); 3] =
+    [(BreakerState::Closed, "closed"), (BreakerState::HalfOpen, "half_open"), (BreakerState::Open, "open")];
+
 /// Counters and gauges of the guard.
 #[derive(Debug, Clone)]
 pub struct GuardMetrics {
-    breaker_open: GaugeVec,
+    breaker_state: IntGaugeVec,
     breakers_opened: IntCounterVec,
     organisations_down: IntGauge,
     paused: IntGauge,
@@ -30,14 +34,14 @@ pub struct GuardMetrics {
 impl GuardMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self {
-            breaker_open: register(
+            breaker_state: register(
                 registry,
-                GaugeVec::new(
+                IntGaugeVec::new(
                     Opts::new(
-                        "circuit_breaker_open",
-                        "1 while no call is let through, 0.5 while one at a time is, 0 while all are.",
+                        "circuit_breaker_state",
+                        "1 for the state that the circuit breaker is in, 0 for the others: closed (all calls are let through), half_open (one at a time), open (none).",
                     ),
-                    &["breaker"],
+                    &["breaker", "state"],
                 )?,
             )?,
             breakers_opened: register(
@@ -158,11 +162,10 @@ impl GuardMetrics {
     /// How the breakers of Flow Service and IMS stand.
     pub fn breakers(&self, service: BreakerState, ims: BreakerState) {
         for (scope, state) in [(Scope::Service, service), (Scope::Ims, ims)] {
-            self.breaker_open.with_label_values(&[scope.as_str()]).set(match state {
-                BreakerState::Closed => 0.0,
-                BreakerState::HalfOpen => 0.5,
-                BreakerState::Open => 1.0,
-            });
+            for (other, label) in STATES {
+                let is_in = i64::from(other == state);
+                self.breaker_state.with_label_values(&[scope.as_str(), label]).set(is_in);
+            }
         }
     }
 

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::{DURATION_BUCKETS, register};
 
@@ -18,8 +16,6 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    const ALL: [Self; 2] = [Self::Flow, Self::Ims];
-
     fn label(self) -> &'static str {
         match self {
             Self::Flow => "flow",
@@ -27,6 +23,28 @@ impl Upstream {
         }
     }
 }
+
+/// How a call is made: what creates, or asks for a token, is a POST; what only looks is a GET.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+}
+
+impl Method {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// What is called how.
+const CALLS: [(Upstream, Method); 3] =
+    [(Upstream::Flow, Method::Get), (Upstream::Flow, Method::Post), (Upstream::Ims, Method::Post)];
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +93,6 @@ pub struct HttpMetrics {
     requests: IntCounterVec,
     duration: HistogramVec,
     in_flight: IntGaugeVec,
-    rate_limited: IntCounter,
     retry_after: Histogram,
     token_refreshes: IntCounterVec,
     token_expiry: Gauge,
@@ -87,8 +104,11 @@ impl HttpMetrics {
             requests: register(
                 registry,
                 IntCounterVec::new(
-                    Opts::new("http_requests_total", "HTTP calls, by upstream and status or failure."),
-                    &["upstream", "status"],
+                    Opts::new(
+                        "http_requests_total",
+                        "HTTP calls, by upstream, method, and status or failure.",
+                    ),
+                    &["upstream", "method", "status"],
                 )?,
             )?,
             duration: register(
@@ -99,7 +119,7 @@ impl HttpMetrics {
                         "Time from sending a call to the end of its answer.",
                     )
                     .buckets(DURATION_BUCKETS.to_vec()),
-                    &["upstream", "class"],
+                    &["upstream", "method", "status_class"],
                 )?,
             )?,
             in_flight: register(
@@ -109,15 +129,14 @@ impl HttpMetrics {
                     &["upstream"],
                 )?,
             )?,
-            rate_limited: register(
-                registry,
-                IntCounter::new("http_rate_limited_total", "Answers of Flow Service that said 429.")?,
-            )?,
             retry_after: register(
                 registry,
                 Histogram::with_opts(
-                    HistogramOpts::new("http_retry_after_seconds", "Retry-After as Flow Service sent it.")
-                        .buckets(vec![1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0]),
+                    HistogramOpts::new(
+                        "http_retry_after_seconds",
+                        "Retry-After as Flow Service sent it, with a 429.",
+                    )
+                    .buckets(vec![1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0]),
                 )?,
             )?,
             token_refreshes: register(
@@ -144,13 +163,13 @@ impl HttpMetrics {
         let statuses = STATUSES.iter().map(u16::to_string);
         let others = CLASSES.iter().chain(&NO_STATUS).map(|class| (*class).to_owned());
         let labels: Vec<String> = statuses.chain(others).collect();
-        for upstream in Upstream::ALL.map(Upstream::label) {
+        for (upstream, method) in CALLS.map(|(upstream, method)| (upstream.label(), method.label())) {
             self.in_flight.with_label_values(&[upstream]);
             for status in &labels {
-                self.requests.with_label_values(&[upstream, status.as_str()]);
+                self.requests.with_label_values(&[upstream, method, status.as_str()]);
             }
             for class in CLASSES.iter().chain(&NO_STATUS) {
-                self.duration.with_label_values(&[upstream, class]);
+                self.duration.with_label_values(&[upstream, method, class]);
             }
         }
         for result in ["ok", "error"] {
@@ -159,22 +178,20 @@ impl HttpMetrics {
     }
 
     /// A call is about to be sent; the guard ends it, and counts it as without an answer if dropped early.
-    pub fn call(&self, upstream: Upstream) -> CallInFlight<'_> {
+    pub fn call(&self, upstream: Upstream, method: Method) -> CallInFlight<'_> {
         self.in_flight.with_label_values(&[upstream.label()]).inc();
         CallInFlight {
             metrics: self,
             upstream,
+            method,
             started: tokio::time::Instant::now(),
             result: CallResult::NoAnswer,
         }
     }
 
-    /// Flow Service answered 429, with the `Retry-After` that came with it.
-    pub fn rate_limited(&self, retry_after: Option<Duration>) {
-        self.rate_limited.inc();
-        if let Some(after) = retry_after {
-            self.retry_after.observe(after.as_secs_f64());
-        }
+    /// Flow Service answered 429 and said how long to wait.
+    pub fn told_to_wait(&self, retry_after: Duration) {
+        self.retry_after.observe(retry_after.as_secs_f64());
     }
 
     /// A new access token came, good until `expiry` (Unix time in seconds).
@@ -194,6 +211,7 @@ impl HttpMetrics {
 pub struct CallInFlight<'a> {
     metrics: &'a HttpMetrics,
     upstream: Upstream,
+    method: Method,
     started: tokio::time::Instant,
     result: CallResult,
 }
@@ -207,12 +225,12 @@ impl CallInFlight<'_> {
 
 impl Drop for CallInFlight<'_> {
     fn drop(&mut self) {
-        let upstream = self.upstream.label();
+        let (upstream, method) = (self.upstream.label(), self.method.label());
         self.metrics.in_flight.with_label_values(&[upstream]).dec();
-        self.metrics.requests.with_label_values(&[upstream, self.result.status().as_str()]).inc();
+        self.metrics.requests.with_label_values(&[upstream, method, self.result.status().as_str()]).inc();
         self.metrics
             .duration
-            .with_label_values(&[upstream, self.result.class()])
+            .with_label_values(&[upstream, method, self.result.class()])
             .observe(self.started.elapsed().as_secs_f64());
     }
 }

@@ -6,6 +6,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
+use super::oldest::{InHand, Oldest};
 use super::{DURATION_BUCKETS, register};
 use crate::contract::Form;
 use crate::contract::reply::ErrorCode;
@@ -43,19 +44,25 @@ impl JobEnd {
         }
     }
 
-    fn all() -> impl Iterator<Item = Self> {
-        let others = [Self::Created, Self::Parked, Self::Deferred, Self::HandedBack, Self::Abandoned];
-        ErrorCode::ALL.map(Self::Failed).into_iter().chain(others)
+    /// Ends after which the job is delivered again.
+    const POSTPONED: [Self; 3] = [Self::Deferred, Self::HandedBack, Self::Abandoned];
+
+    /// Ends after which nothing more is done for the job.
+    fn completed() -> impl Iterator<Item = Self> {
+        ErrorCode::ALL.map(Self::Failed).into_iter().chain([Self::Created, Self::Parked])
     }
 }
 
 /// A delivery in flight, for as long as it lives.
 #[derive(Debug)]
-pub struct InFlight(IntGauge);
+pub struct InFlight {
+    number: IntGauge,
+    _in_hand: InHand,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.dec();
+        self.number.dec();
     }
 }
 
@@ -64,12 +71,16 @@ impl Drop for InFlight {
 pub struct JobMetrics {
     received: IntCounterVec,
     completed: IntCounterVec,
+    postponed: IntCounterVec,
     duration: HistogramVec,
     queue_wait: Histogram,
     age: Histogram,
+    attempts: Histogram,
     payload: Histogram,
     credentials: IntCounterVec,
     in_flight: IntGauge,
+    limit: IntGauge,
+    oldest: Oldest,
     panics: IntCounter,
     last_success: Gauge,
     last_delivery: Gauge,
@@ -90,7 +101,16 @@ impl JobMetrics {
         );
         let metrics = Self {
             received: counters("jobs_received_total", "Deliveries taken from the job queue.", "redelivered")?,
-            completed: counters("jobs_completed_total", "Deliveries the worker is done with.", "outcome")?,
+            completed: counters(
+                "jobs_completed_total",
+                "Jobs that were answered, or parked because nobody could be answered.",
+                "outcome",
+            )?,
+            postponed: counters(
+                "jobs_postponed_total",
+                "Deliveries that ended with the job still to be done: it waits in a retry queue (deferred), was given back (handed_back), or its session was lost (abandoned).",
+                "outcome",
+            )?,
             duration: register(
                 registry,
                 HistogramVec::new(duration.buckets(DURATION_BUCKETS.to_vec()), &["outcome"])?,
@@ -104,6 +124,11 @@ impl JobMetrics {
                 "job_age_seconds",
                 "Time from a job's AMQP timestamp to its confirmed reply; only jobs that carry one.",
                 AGE_BUCKETS,
+            )?,
+            attempts: histogram(
+                "job_attempts",
+                "Attempts that a job took until it was answered; 0 if it was refused before the first.",
+                &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0],
             )?,
             payload: histogram(
                 "job_payload_bytes",
@@ -119,6 +144,17 @@ impl JobMetrics {
                 registry,
                 IntGauge::new("jobs_in_flight", "Deliveries taken and not done with.")?,
             )?,
+            limit: register(
+                registry,
+                IntGauge::new("jobs_in_flight_limit", "Most deliveries in hand at a time (CONCURRENCY).")?,
+            )?,
+            oldest: Oldest::new(register(
+                registry,
+                Gauge::new(
+                    "oldest_job_timestamp_seconds",
+                    "When the oldest job in hand was sent, in Unix time, or delivered, if it does not say; 0 while none is in hand.",
+                )?,
+            )?),
             panics: register(
                 registry,
                 IntCounter::new("panics_total", "Panics caught at the border of a job.")?,
@@ -149,10 +185,20 @@ impl JobMetrics {
         for form in Form::ALL {
             self.credentials.with_label_values(&[form.as_str()]);
         }
-        for end in JobEnd::all() {
+        for end in JobEnd::completed() {
             self.completed.with_label_values(&[end.as_str()]);
+        }
+        for end in JobEnd::POSTPONED {
+            self.postponed.with_label_values(&[end.as_str()]);
+        }
+        for end in JobEnd::completed().chain(JobEnd::POSTPONED) {
             self.duration.with_label_values(&[end.as_str()]);
         }
+    }
+
+    /// How many deliveries may be in hand at a time.
+    pub fn limited_to(&self, concurrency: u16) {
+        self.limit.set(i64::from(concurrency));
     }
 
     /// A delivery was taken; `waited` is how long it lay in the queue, if its sender said when it was sent.
@@ -167,12 +213,16 @@ impl JobMetrics {
         if let Some(waited) = waited {
             self.queue_wait.observe(waited);
         }
-        InFlight(self.in_flight.clone())
+        InFlight {
+            number: self.in_flight.clone(),
+            _in_hand: self.oldest.take(now - waited.unwrap_or_default()),
+        }
     }
 
     /// The worker is done with a delivery; `age` is the time since its sender sent it.
     pub fn completed(&self, end: JobEnd, took: Duration, now: f64, age: Option<f64>) {
-        self.completed.with_label_values(&[end.as_str()]).inc();
+        let count = if JobEnd::POSTPONED.contains(&end) { &self.postponed } else { &self.completed };
+        count.with_label_values(&[end.as_str()]).inc();
         self.duration.with_label_values(&[end.as_str()]).observe(took.as_secs_f64());
         if end == JobEnd::Created {
             self.last_success.set(now);
@@ -185,6 +235,11 @@ impl JobMetrics {
     /// A job's credentials came in this form.
     pub fn credentials(&self, form: Form) {
         self.credentials.with_label_values(&[form.as_str()]).inc();
+    }
+
+    /// A job was answered after so many attempts.
+    pub fn answered(&self, attempts: u32) {
+        self.attempts.observe(f64::from(attempts));
     }
 
     /// A panic was caught.

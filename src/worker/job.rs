@@ -223,6 +223,9 @@ impl<F: FlowApi> Worker<F> {
     /// Counts and logs the end of a delivery: one line each.
     fn finished(&self, arrival: &Arrival, end: JobEnd, decision: &Decision) {
         let took = arrival.at.elapsed();
+        if let (Decision::Answer(reply, _), false) = (decision, end == JobEnd::Abandoned) {
+            self.metrics.jobs.answered(reply.attempts);
+        }
         self.metrics.jobs.completed(end, took, unix_now(), arrival.age());
         decision.log(end, took);
     }

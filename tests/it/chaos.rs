@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{env, tell};
 
+mod books;
 mod client;
 mod evidence;
 mod fleet;
@@ -75,6 +76,7 @@ async fn a_storm_loses_nothing_and_creates_nothing_twice() {
     tell(&evidence::of(&world, &ledger, &balance, &connections));
     assert!(left.is_empty(), "queues do not come to rest: {left}");
     assert!(balance.is_clean(), "the ledger is not clean, see above");
+    world.fleet.books().assert_agree(&ledger, &balance);
 }
 
 fn setting(name: &str, default: u64) -> u64 {

@@ -50,7 +50,6 @@
 
 mod broker;
 mod case;
-mod counters;
 mod network;
 mod poison;
 mod process;

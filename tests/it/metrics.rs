@@ -5,13 +5,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use lapin::BasicProperties;
+use nix::sys::signal::Signal;
 use serde_json::json;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::PATIENCE;
-use crate::support::corner::{BOLD, Corner, SOON, job_named};
+use crate::support::corner::{BOLD, Corner, SOON, job, job_named};
 use crate::support::eventually::eventually;
+use crate::support::load::FAILURES;
+use crate::support::prometheus::tool;
 use crate::support::proxy::Proxy;
 use crate::support::worker::WorkerProcess;
 
@@ -20,9 +25,13 @@ mod page;
 use page::Page;
 
 /// What is not zero in a worker that has done nothing: it exists, and it has failed to reach its broker.
-const NOT_ZERO: [&str; 5] = [
+const NOT_ZERO: [&str; 9] = [
     "connection_worker_build_info",
     "connection_worker_amqp_session_failures_total",
+    "connection_worker_circuit_breaker_state",
+    "connection_worker_event_loop_lag_seconds",
+    "connection_worker_jobs_in_flight_limit",
+    "connection_worker_runtime_",
     "connection_worker_organisation_concurrency_limit",
     "connection_worker_retry_budget_ratio",
     "process_",
@@ -113,22 +122,22 @@ async fn assert_health(worker: &WorkerProcess, connected: bool) {
 }
 
 /// What has been counted after [`the_counters_tell_what_happened`]; everything else stands at 0, or is a time.
-const COUNTED: [(&str, f64); 37] = [
+const COUNTED: [(&str, f64); 40] = [
     (r"amqp_sessions_total", 1.0),
     (r#"attempt_failures_total{kind="refused"}"#, 1.0),
     (r#"attempt_failures_total{kind="throttled"}"#, 1.0),
-    (r"http_rate_limited_total", 1.0),
-    (r#"http_request_duration_seconds_count{class="2xx",upstream="flow"}"#, 4.0),
-    (r#"http_request_duration_seconds_count{class="2xx",upstream="ims"}"#, 1.0),
-    (r#"http_request_duration_seconds_count{class="4xx",upstream="flow"}"#, 2.0),
-    (r#"http_requests_total{status="200",upstream="ims"}"#, 1.0),
-    (r#"http_requests_total{status="201",upstream="flow"}"#, 4.0),
-    (r#"http_requests_total{status="400",upstream="flow"}"#, 1.0),
-    (r#"http_requests_total{status="429",upstream="flow"}"#, 1.0),
+    (r#"http_request_duration_seconds_count{method="POST",status_class="2xx",upstream="flow"}"#, 4.0),
+    (r#"http_request_duration_seconds_count{method="POST",status_class="2xx",upstream="ims"}"#, 1.0),
+    (r#"http_request_duration_seconds_count{method="POST",status_class="4xx",upstream="flow"}"#, 2.0),
+    (r#"http_requests_total{method="POST",status="200",upstream="ims"}"#, 1.0),
+    (r#"http_requests_total{method="POST",status="201",upstream="flow"}"#, 4.0),
+    (r#"http_requests_total{method="POST",status="400",upstream="flow"}"#, 1.0),
+    (r#"http_requests_total{method="POST",status="429",upstream="flow"}"#, 1.0),
     (r"http_retry_after_seconds_count", 1.0),
     (r#"job_duration_seconds_count{outcome="created"}"#, 4.0),
     (r#"job_duration_seconds_count{outcome="invalid_job"}"#, 1.0),
     (r#"job_duration_seconds_count{outcome="rejected"}"#, 1.0),
+    (r"job_attempts_count", 6.0),
     (r"job_payload_bytes_count", 6.0),
     (r#"jobs_completed_total{outcome="created"}"#, 4.0),
     (r#"jobs_completed_total{outcome="invalid_job"}"#, 1.0),
@@ -143,6 +152,9 @@ const COUNTED: [(&str, f64); 37] = [
     // Gauges.
     (r#"amqp_connection_up{role="consume"}"#, 1.0),
     (r#"amqp_connection_up{role="publish"}"#, 1.0),
+    (r#"circuit_breaker_state{breaker="flow_service",state="closed"}"#, 1.0),
+    (r#"circuit_breaker_state{breaker="ims",state="closed"}"#, 1.0),
+    (r"jobs_in_flight_limit", 256.0),
     (r"retry_budget_ratio", 1.0),
     (r#"organisation_concurrency_limit{organisation="1234@AdobeOrg"}"#, 256.0),
     (r#"organisation_concurrency_limit{organisation="other"}"#, 256.0),
@@ -200,6 +212,10 @@ async fn the_counters_tell_what_happened() {
             || name.contains("_bucket{")
             || name.contains("timestamp_seconds")
             || name.contains("_bytes_sum")
+            || name == "job_attempts_sum"
+            || name.starts_with("runtime_")
+            || name.starts_with("event_loop_")
+            || name.starts_with("queue_")
     };
     for (name, value) in &page.samples {
         let Some(name) = name.strip_prefix("connection_worker_").filter(|name| !is_time(name)) else {
@@ -216,4 +232,80 @@ async fn the_counters_tell_what_happened() {
         assert!(page.samples[&format!("connection_worker_{time}")] > 1.7e9, "{time}");
     }
     corner.end(worker).await;
+}
+
+/// Every worker sees what lies in the queues, unless it is told not to look; and a missing queue harms nothing.
+#[tokio::test]
+async fn the_queues_are_looked_at() {
+    const CONSUMERS: &str = "connection_worker_queue_consumers";
+    let ready = |queue| format!("connection_worker_queue_messages_ready{{queue=\"{queue}\"}}");
+    let corner = Corner::new().await;
+    let blind = corner.worker(&[("QUEUE_METRICS", "off")]).await;
+    corner.submit_raw(BasicProperties::default(), b"no job, and nobody to tell").await;
+    corner.submit_raw(BasicProperties::default(), b"neither is this").await;
+    corner.submit(&job("kiwi")).await;
+    blind.wait_count(r#"connection_worker_jobs_completed_total{outcome="parked"}"#, 2, PATIENCE).await;
+    corner.vhost.settled(&corner.jobs_queue(), PATIENCE).await;
+
+    let seeing = corner.worker(&[]).await;
+    corner.vhost.delete_queue(&corner.retry_queue("10s")).await;
+    seeing.wait_count(&ready("replies"), 1, PATIENCE).await;
+    assert_eq!(seeing.metric(&ready("dead")).await, 2.0);
+    assert_eq!(seeing.metric(&ready("jobs")).await, 0.0);
+    assert_eq!(seeing.metric(CONSUMERS).await, 2.0);
+    assert_eq!(seeing.count(FAILURES).await, 0, "looking costs no session");
+    for (series, value) in &Page::read(&blind.metrics().await).samples {
+        assert!(!series.starts_with("connection_worker_queue_") || *value == 0.0, "{series} {value}");
+    }
+    drop(blind);
+    corner.end(seeing).await;
+}
+
+/// What a session has seen says nothing once it is gone.
+#[tokio::test]
+async fn without_a_session_no_queue_is_known() {
+    const CONSUMERS: &str = "connection_worker_queue_consumers";
+    let corner = Corner::new().await;
+    let proxy = Proxy::start(corner.vhost.broker().addr().await).await.unwrap();
+    let url = corner.vhost.amqp_url_at(proxy.addr());
+    let mut worker = corner.worker(&[("AMQP_URL", &url)]).await;
+    worker.wait_count(CONSUMERS, 1, PATIENCE).await;
+    proxy.cut();
+    worker.wait_unready().await;
+    assert_eq!(worker.metric(CONSUMERS).await, 0.0);
+    assert!(worker.count(r#"connection_worker_amqp_session_failures_total{reason="lost"}"#).await >= 1);
+    corner.end(worker).await;
+}
+
+/// A job in hand is the oldest one until it is done, and as old as its sender says.
+#[tokio::test]
+async fn the_oldest_job_in_hand_is_known() {
+    const OLDEST: &str = "connection_worker_oldest_job_timestamp_seconds";
+    let corner = Corner::new().await;
+    corner.sim.fault(json!({ "name": "slow kiwi", "fault": { "kind": "hang" } })).await;
+    let worker = corner.worker(&[("FLOW_TIMEOUT", "90s"), ("DRAIN_GRACE", "90s")]).await;
+    let sent = BasicProperties::default().with_timestamp(1_000_000_000);
+    corner.submit_raw(sent, job_named("kiwi-1", "slow kiwi").to_string().as_bytes()).await;
+    worker.wait_count("connection_worker_jobs_in_flight", 1, PATIENCE).await;
+    corner.submit(&job("kiwi-2")).await;
+    corner.reply().await;
+    assert_eq!(worker.metric(OLDEST).await, 1e9);
+
+    worker.signal(Signal::SIGTERM);
+    worker.wait_count("connection_worker_draining", 1, PATIENCE).await;
+    corner.end(worker).await;
+}
+
+/// What `promtool` finds no fault with, nobody else does.
+#[tokio::test]
+async fn promtool_takes_the_page() {
+    let Some(mut promtool) = tool("promtool") else { return };
+    let mut worker = lonely_worker();
+    worker.admin_addr().await;
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), worker.metrics().await).unwrap();
+    let page = std::fs::File::open(file.path()).unwrap();
+    let checked = promtool.args(["check", "metrics", "--extended"]).stdin(page).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && said.is_empty(), "{said}");
 }

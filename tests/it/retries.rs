@@ -64,7 +64,7 @@ async fn a_long_wait_is_spent_in_the_queue_that_fits() {
     corner.settled().await;
     assert_eq!(corner.vhost.depth(&corner.reply_queue()).await, 0);
     eventually("every job is counted", PATIENCE, async || {
-        worker.count(r#"connection_worker_jobs_completed_total{outcome="deferred"}"#).await == 4
+        worker.count(r#"connection_worker_jobs_postponed_total{outcome="deferred"}"#).await == 4
     })
     .await;
     corner.end(worker).await;
@@ -134,7 +134,7 @@ async fn a_waiting_job_survives_every_worker() {
     corner.sim.fault(throttled(1, "60")).await;
     let worker = corner.worker(&[SOON.as_slice(), &BOLD].concat()).await;
     corner.submit(&job("orphan")).await;
-    worker.wait_count(r#"connection_worker_jobs_completed_total{outcome="deferred"}"#, 1, PATIENCE).await;
+    worker.wait_count(r#"connection_worker_jobs_postponed_total{outcome="deferred"}"#, 1, PATIENCE).await;
     drop(worker);
     eventually("the job is back in its queue", PATIENCE, async || {
         corner.vhost.counts(&corner.jobs_queue()).await == Counts { ready: 1, unacked: 0 }

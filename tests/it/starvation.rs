@@ -22,6 +22,7 @@ use crate::support::corner::{CLIENT_ID, CLIENT_SECRET, Corner, ORG, SANDBOX, job
 use crate::support::eventually::eventually;
 use crate::support::http;
 use crate::support::load::FAILURES;
+use crate::support::worker::find_metric;
 
 /// A look as often as the worker sees to its session at all.
 const TIMING: Timing = Timing { quiet: Duration::from_millis(300), pause: Duration::from_millis(300) };
@@ -62,10 +63,11 @@ impl InProcess {
     }
 
     /// Sessions that failed so far.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter is neither")]
     async fn failures(&self) -> Option<u64> {
         let metrics = http::get(self.addr, "/metrics").await.ok()?.body;
-        let value = metrics.lines().find_map(|line| line.strip_prefix(FAILURES))?;
-        value.trim().parse().ok()
+        let failures = find_metric(&metrics, FAILURES)?;
+        Some(failures as u64)
     }
 
     async fn stop(self) {

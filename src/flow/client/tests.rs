@@ -139,12 +139,11 @@ async fn calls_are_counted_by_how_they_ended() {
     }
     let page = metrics.render().unwrap();
     for line in [
-        r#"http_requests_total{status="201",upstream="flow"} 1"#,
-        r#"http_requests_total{status="429",upstream="flow"} 1"#,
-        r#"http_requests_total{status="no_answer",upstream="flow"} 1"#,
-        r#"http_requests_total{status="timeout",upstream="flow"} 1"#,
+        r#"http_requests_total{method="POST",status="201",upstream="flow"} 1"#,
+        r#"http_requests_total{method="POST",status="429",upstream="flow"} 1"#,
+        r#"http_requests_total{method="POST",status="no_answer",upstream="flow"} 1"#,
+        r#"http_requests_total{method="POST",status="timeout",upstream="flow"} 1"#,
         r#"http_requests_in_flight{upstream="flow"} 0"#,
-        "http_rate_limited_total 1",
         "http_retry_after_seconds_sum 38",
     ] {
         assert!(page.contains(&format!("connection_worker_{line}")), "{line} is not in\n{page}");

@@ -19,7 +19,7 @@ use crate::flow::http::{
 use crate::flow::problem::Problem;
 use crate::flow::redact::Redactor;
 use crate::flow::{Failure, FailureKind};
-use crate::metrics::http::{HttpMetrics, Upstream};
+use crate::metrics::http::{HttpMetrics, Method, Upstream};
 use crate::secret::SecretSource;
 use crate::telemetry::Chain;
 
@@ -112,7 +112,7 @@ impl Issuer {
             ("scope", &self.scopes),
         ];
         let request = self.ims.http.post(self.ims.url.clone()).form(&form);
-        let call = self.ims.metrics.call(Upstream::Ims);
+        let call = self.ims.metrics.call(Upstream::Ims, Method::Post);
         let request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
         let answer = exchange(request, MAX_ANSWER).await;
         match answer {

@@ -137,6 +137,13 @@ impl Ledger {
         self.entries.iter().filter(move |(_, entry)| open(entry)).map(|(job, _)| job.as_str())
     }
 
+    /// How many replies there were: those that tell of a connection, and the others.
+    pub(super) fn replies(&self) -> (u64, u64) {
+        let answers = || self.entries.values().flat_map(|entry| &entry.answers);
+        let created = answers().filter(|answer| matches!(answer.says, Says::Created { .. })).count() as u64;
+        (created, answers().count() as u64 - created)
+    }
+
     /// When the first answer came to a job that was submitted after this moment.
     pub(super) fn first_answer_after(&self, moment: Instant) -> Option<Instant> {
         let after = self.entries.values().filter(|entry| entry.sent >= moment);

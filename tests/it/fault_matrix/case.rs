@@ -12,9 +12,9 @@ use lapin::types::ShortString;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::counters::Counters;
 use crate::support::broker::{Broker, Counts, Message};
 use crate::support::corner::{ORG, RETRY_TIERS, SANDBOX, SOON, job};
+use crate::support::counters::Counters;
 use crate::support::eventually::eventually;
 use crate::support::load::HEARTBEAT;
 use crate::support::proxy::Proxy;
@@ -271,7 +271,7 @@ impl Case {
             for worker in &self.workers {
                 counters.add(&worker.metrics().await);
             }
-            let (received, done) = (counters.sum("jobs_received_total", &[]), counters.completed());
+            let (received, done) = (counters.sum("jobs_received_total", &[]), counters.ended());
             let idle = counters.sum("jobs_in_flight", &[]) == 0 && received == done;
             if idle { Ok(counters) } else { Err(format!("{received} received, {done} done")) }
         })

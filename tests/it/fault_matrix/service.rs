@@ -159,7 +159,7 @@ async fn calls_that_are_reset_held_up_or_chopped_create_each_connection_once() {
 }
 
 async fn wait_timeouts(worker: &WorkerProcess, at_least: u64) {
-    let timeouts = r#"connection_worker_http_requests_total{status="timeout",upstream="flow"}"#;
+    let timeouts = r#"connection_worker_http_requests_total{method="POST",status="timeout",upstream="flow"}"#;
     worker.wait_count(timeouts, at_least, PATIENCE).await;
 }
 

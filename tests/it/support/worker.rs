@@ -112,7 +112,8 @@ impl WorkerProcess {
         answer.body
     }
 
-    /// One metric; the name with its labels exactly as `/metrics` has them. Every series is there from the start.
+    /// One metric: the name with its labels exactly as `/metrics` has them, or a name alone for the sum of its series. Every
+    /// series is there from the start.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let metrics = self.metrics().await;
         find_metric(&metrics, series).unwrap_or_else(|| panic!("no {series} in\n{metrics}"))
@@ -237,12 +238,14 @@ fn read(stream: impl Read + Send + 'static, kind: Stream, log: &Arc<Mutex<Vec<Li
     })
 }
 
-/// The value of one series in Prometheus' text format.
-fn find_metric(metrics: &str, series: &str) -> Option<f64> {
-    metrics.lines().find_map(|line| {
-        let value = line.strip_prefix(series)?.strip_prefix(' ')?;
-        value.parse().ok()
-    })
+/// The value of one series in Prometheus' text format, or of all series of a name together.
+pub(crate) fn find_metric(metrics: &str, series: &str) -> Option<f64> {
+    let values = metrics.lines().filter_map(|line| {
+        let (found, value) = line.rsplit_once(' ')?;
+        let wanted = found == series || found.split('{').next() == Some(series);
+        wanted.then(|| value.parse::<f64>().ok()).flatten()
+    });
+    values.reduce(|sum, value| sum + value)
 }
 
 #[cfg(test)]

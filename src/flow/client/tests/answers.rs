@@ -181,7 +181,7 @@ async fn a_request_that_never_left_is_not_sent() {
         assert_eq!(failure.kind, FailureKind::NotSent, "{url}: {failure}");
         assert!(failure.message.starts_with("Flow Service cannot be reached: "), "{failure}");
         assert!(!failure.message.contains("http"), "{failure}");
-        let counted = r#"http_requests_total{status="not_sent",upstream="flow"} 1"#;
+        let counted = r#"http_requests_total{method="POST",status="not_sent",upstream="flow"} 1"#;
         assert!(metrics.render().unwrap().contains(counted));
     }
 }

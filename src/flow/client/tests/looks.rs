@@ -37,7 +37,9 @@ async fn a_connection_spec_tells_its_kinds_of_authentication() {
     }
     let page = metrics.render().unwrap();
     assert!(
-        page.contains(r#"connection_worker_http_requests_total{status="200",upstream="flow"} 1"#),
+        page.contains(
+            r#"connection_worker_http_requests_total{method="GET",status="200",upstream="flow"} 1"#
+        ),
         "{page}"
     );
 }

@@ -2,20 +2,17 @@
 
 /// The metrics pages of all of them.
 #[derive(Debug, Default)]
-pub(super) struct Counters(String);
-
-/// Ends of a delivery after which nobody was answered.
-const UNANSWERED: [&str; 4] = ["parked", "deferred", "handed_back", "abandoned"];
+pub(crate) struct Counters(String);
 
 impl Counters {
     /// Adds a worker's page.
-    pub(super) fn add(&mut self, page: &str) {
+    pub(crate) fn add(&mut self, page: &str) {
         self.0.push_str(page);
     }
 
     /// The sum of all series of a metric whose labels hold all these texts.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is counted is neither")]
-    pub(super) fn sum(&self, metric: &str, labels: &[&str]) -> u64 {
+    pub(crate) fn sum(&self, metric: &str, labels: &[&str]) -> u64 {
         let name = format!("connection_worker_{metric}");
         let values = self.0.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
@@ -27,12 +24,12 @@ impl Counters {
     }
 
     /// Messages that the broker has confirmed.
-    pub(super) fn confirmed(&self, kind: &str) -> u64 {
+    pub(crate) fn confirmed(&self, kind: &str) -> u64 {
         self.published(kind, "confirmed")
     }
 
     /// Messages of which nobody knows whether the broker has them.
-    pub(super) fn unconfirmed(&self, kind: &str) -> u64 {
+    pub(crate) fn unconfirmed(&self, kind: &str) -> u64 {
         self.published(kind, "unconfirmed")
     }
 
@@ -42,32 +39,28 @@ impl Counters {
     }
 
     /// Deliveries that workers are done with.
-    pub(super) fn completed(&self) -> u64 {
-        self.sum("jobs_completed_total", &[])
+    pub(crate) fn ended(&self) -> u64 {
+        self.sum("jobs_completed_total", &[]) + self.sum("jobs_postponed_total", &[])
     }
 
-    /// Deliveries that were answered.
-    pub(super) fn answered(&self) -> u64 {
-        self.completed() - UNANSWERED.map(|end| self.ended(end)).iter().sum::<u64>()
+    /// Jobs that were answered.
+    pub(crate) fn answered(&self) -> u64 {
+        self.sum("jobs_completed_total", &[]) - self.sum("jobs_completed_total", &[r#"outcome="parked""#])
     }
 
     /// Deliveries that were left to be delivered again, answered or not.
-    pub(super) fn abandoned(&self) -> u64 {
-        self.ended("abandoned")
-    }
-
-    fn ended(&self, outcome: &str) -> u64 {
-        self.sum("jobs_completed_total", &[&format!("outcome=\"{outcome}\"")])
+    pub(crate) fn abandoned(&self) -> u64 {
+        self.sum("jobs_postponed_total", &[r#"outcome="abandoned""#])
     }
 
     /// Calls to Flow Service with this end; with any, if it is empty.
-    pub(super) fn calls(&self, status: &str) -> u64 {
+    pub(crate) fn calls(&self, status: &str) -> u64 {
         let status = if status.is_empty() { "status=".to_owned() } else { format!("status=\"{status}\"") };
         self.sum("http_requests_total", &["upstream=\"flow\"", &status])
     }
 
     /// Creates of which nobody knows what they did.
-    pub(super) fn unanswered(&self) -> u64 {
+    pub(crate) fn unanswered(&self) -> u64 {
         self.sum("ambiguous_outcomes_total", &[]) + self.calls("no_answer") + self.calls("timeout")
     }
 }

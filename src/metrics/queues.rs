@@ -1,0 +1,87 @@
+//! What is told about the queues, as the broker sees them.
+
+use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::register;
+use crate::retry::tier::Tier;
+
+/// A queue by its role, so that no label holds a name that somebody configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// Where jobs come from.
+    Jobs,
+    /// Jobs that wait to be tried again.
+    Retry(Tier),
+    /// Parked jobs.
+    Dead,
+    /// Replies that no queue would take.
+    Undeliverable,
+    /// Where replies go that name no other place.
+    Replies,
+}
+
+impl Queue {
+    /// Every role.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let others = [Self::Jobs, Self::Dead, Self::Undeliverable, Self::Replies];
+        Tier::ALL.map(Self::Retry).into_iter().chain(others)
+    }
+
+    fn label(self) -> String {
+        match self {
+            Self::Jobs => "jobs".to_owned(),
+            Self::Retry(tier) => format!("retry.{}", tier.as_str()),
+            Self::Dead => "dead".to_owned(),
+            Self::Undeliverable => "undeliverable".to_owned(),
+            Self::Replies => "replies".to_owned(),
+        }
+    }
+}
+
+/// Gauges of the queues.
+#[derive(Debug, Clone)]
+pub struct QueueMetrics {
+    ready: IntGaugeVec,
+    consumers: IntGauge,
+}
+
+impl QueueMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            ready: register(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "queue_messages_ready",
+                        "Messages in a queue that nobody holds, by the queue's role; 0 while the worker has no session, and with QUEUE_METRICS=off.",
+                    ),
+                    &["queue"],
+                )?,
+            )?,
+            consumers: register(
+                registry,
+                IntGauge::new(
+                    "queue_consumers",
+                    "Consumers of the job queue, this worker included; 0 as with the messages.",
+                )?,
+            )?,
+        };
+        metrics.unknown();
+        Ok(metrics)
+    }
+
+    /// A queue was looked at. One that does not exist holds nothing.
+    pub fn seen(&self, queue: Queue, ready: u32, consumers: u32) {
+        self.ready.with_label_values(&[queue.label().as_str()]).set(i64::from(ready));
+        if queue == Queue::Jobs {
+            self.consumers.set(i64::from(consumers));
+        }
+    }
+
+    /// Nobody looks any more: what was seen last must not stand there as if it were so.
+    pub fn unknown(&self) {
+        for queue in Queue::all() {
+            self.seen(queue, 0, 0);
+        }
+    }
+}
