@@ -3,10 +3,10 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test compat chaos bench bench-quick bench-protection bench-publish lint docs check readme image image-check ops-check
+.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos bench bench-quick bench-protection bench-publish lint docs check readme image image-check ops-check
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch the worker do its main job
 	@deploy/dev/demo.sh
@@ -23,7 +23,20 @@ run: ## Run the worker with your settings; it says which are missing
 
 test: ## Run all tests, against AMQP_URL or a private RabbitMQ
 	@deploy/dev/broker.sh install
+	@deploy/dev/prometheus.sh install
 	cargo test --locked
+
+alerts: ## Check the alerts and run their tests
+	@deploy/dev/prometheus.sh install
+	@deploy/dev/prometheus.sh alerts
+
+alerts-write: ## Write what follows from deploy/prometheus/rules.yaml
+	BLESS=1 cargo test --locked --test it alerts::
+
+dashboard-picture: ## Draw the dashboard from a run under load, for the README
+	@deploy/dev/broker.sh install
+	@deploy/dev/prometheus.sh install
+	@deploy/dev/prometheus.sh picture
 
 compat: ## Run the integration tests against RabbitMQ 4.0; as root
 	@deploy/dev/compat.sh

@@ -36,6 +36,9 @@
 
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
+
 # A node is up in about 7 s on an idle machine; a loaded CI machine has been seen to need ten times that.
 STARTUP_SECONDS=120
 # Long enough to close the clients' connections in order; there is no data worth waiting for.
@@ -84,35 +87,8 @@ install() {
         return
     fi
     local hint='install RabbitMQ 3.10 or later so that rabbitmq-server is in PATH, or set AMQP_URL to a broker'
-    command -v apt-get >/dev/null || die "this system has no apt-get: $hint"
-    local as_root=()
-    if [[ $EUID -ne 0 ]]; then
-        command -v sudo >/dev/null || die "neither root nor sudo: $hint"
-        as_root=(sudo)
-    fi
     say 'installing rabbitmq-server from the system'\''s packages'
-
-    # The package starts a node for the whole system, on the default port; this keeps it from doing so.
-    local policy=/usr/sbin/policy-rc.d ours=
-    if [[ ! -e $policy ]]; then
-        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
-        "${as_root[@]}" chmod 755 $policy
-        ours=yes
-    fi
-    local status=0
-    {
-        "${as_root[@]}" apt-get update -qq &&
-            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-                apt-get install -y -qq --no-install-recommends rabbitmq-server
-    } >&2 || status=$?
-    [[ -z $ours ]] || "${as_root[@]}" rm -f $policy
-    [[ $status -eq 0 ]] || die "apt-get failed: $hint"
-    # Nor is it to start with the machine's next boot.
-    if [[ -d /run/systemd/system ]]; then
-        "${as_root[@]}" systemctl disable --quiet --now rabbitmq-server >&2 || true
-    else
-        "${as_root[@]}" update-rc.d rabbitmq-server disable >&2 || true
-    fi
+    install_packages rabbitmq-server -- rabbitmq-server || die "$hint"
 }
 
 # Asks the operating system for as many different free ports as said.

@@ -13,6 +13,7 @@
 )]
 
 mod ack_order;
+mod alerts;
 mod api_failures;
 mod bench;
 mod broker_outage;
@@ -23,6 +24,7 @@ mod cluster;
 mod config;
 mod crash_loops;
 mod created_once;
+mod dashboard;
 mod dead_letters;
 mod deploy;
 mod fairness;
