@@ -92,7 +92,7 @@ impl FlowClient {
         let post = post.body(request.body.clone());
         // In one expression: a future with a name of its own would be held twice.
         let answer = traces::resending(request.attempts_before)
-            .around(self.call(post, MAX_ANSWER, &request.body, login))
+            .around(self.call(Method::Post, post, MAX_ANSWER, &request.body, login))
             .await?;
         if let End::Whole = answer.end
             && let Some(created) = created(&answer.body)
@@ -106,13 +106,12 @@ impl FlowClient {
     /// One call, counted; gives the answer if it is a 2xx. `sent` is what must not be repeated in an error.
     async fn call(
         &self,
+        method: Method,
         request: RequestBuilder,
         max_body: usize,
         sent: &Bytes,
         login: &Login,
     ) -> Result<Answer, Refused> {
-        // Only a create sends a body.
-        let method = if sent.is_empty() { Method::Get } else { Method::Post };
         let call = self.metrics.call(Upstream::Flow, method);
         let answer = match exchange(request, max_body).await {
             Ok(answer) => answer,

@@ -15,6 +15,7 @@ use crate::contract::marker::is_marked;
 use crate::flow::http::{Answer, End};
 use crate::flow::token::Login;
 use crate::flow::{Created, Failure, FailureKind, FindRequest, Found};
+use crate::metrics::http::Method;
 
 /// The largest page that Flow Service gives ("limit" in its API reference).
 const PAGE: u32 = 100;
@@ -88,7 +89,7 @@ impl FlowClient {
         let mut url: Url = self.connections.clone();
         url.set_query(Some(query));
         let get = with_headers(self.http.get(url), &wanted.ims_org_id, &wanted.sandbox_name, login)?;
-        let answer = self.call(get, MAX_PAGE, &NOTHING, login).await?;
+        let answer = self.call(Method::Get, get, MAX_PAGE, &NOTHING, login).await?;
         page_in(&answer).ok_or_else(|| Refused {
             failure: unreadable(&answer, "which is no list of connections", &NOTHING, login),
             bad_token: false,

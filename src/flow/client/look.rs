@@ -9,6 +9,7 @@ use super::{FlowClient, NOTHING, Refused, unreadable, with_headers};
 use crate::flow::http::{End, MAX_ANSWER};
 use crate::flow::token::Login;
 use crate::flow::{AuthSpec, ConnectionRequest, Failure, FailureKind, SpecRequest};
+use crate::metrics::http::Method;
 
 /// A connection spec has some 10 kB, most of it not about authentication.
 const MAX_SPEC: usize = 1024 * 1024;
@@ -126,7 +127,7 @@ impl FlowClient {
     ) -> Result<T, Refused> {
         let url = below(look.collection, look.path)?;
         let get = with_headers(self.http.get(url), look.ims_org_id, look.sandbox_name, login)?;
-        let answer = self.call(get, look.max_body, &NOTHING, login).await?;
+        let answer = self.call(Method::Get, get, look.max_body, &NOTHING, login).await?;
         let found = match answer.end {
             End::Whole => read(&answer.body),
             End::TooLong(_) | End::Cut(_) => None,

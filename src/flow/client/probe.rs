@@ -6,6 +6,7 @@ use super::{FlowClient, NOTHING, Refused, with_headers};
 use crate::flow::http::{Answer, MAX_ANSWER};
 use crate::flow::token::Login;
 use crate::flow::{Failure, FailureKind, ProbeRequest};
+use crate::metrics::http::Method;
 
 /// A service that takes longer than this to answer such a question is not back yet.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +33,7 @@ impl FlowClient {
         url.set_query(Some("limit=1"));
         let get = self.http.get(url);
         let get = with_headers(get, ims_org_id.as_str(), sandbox_name.as_str(), login)?;
-        self.call(get, MAX_ANSWER, &NOTHING, login).await
+        self.call(Method::Get, get, MAX_ANSWER, &NOTHING, login).await
     }
 }
 
