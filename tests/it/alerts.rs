@@ -182,8 +182,14 @@ fn every_metric_that_is_named_exists() {
 /// What the runbook looks for in the log, the worker writes.
 #[test]
 fn every_line_that_the_runbook_looks_for_is_logged() {
-    let sources =
-        ["src/app.rs", "src/telemetry.rs", "src/guard.rs", "src/handler/lookup.rs", "src/worker/answer.rs"];
+    let sources = [
+        "src/app.rs",
+        "src/telemetry.rs",
+        "src/guard.rs",
+        "src/handler/lookup.rs",
+        "src/reload.rs",
+        "src/worker/answer.rs",
+    ];
     let code: String = sources.map(read).concat();
     let runbook = read(RUNBOOK);
     let looked_for = runbook.split("grep '").skip(1).filter_map(|rest| rest.split('\'').next());
