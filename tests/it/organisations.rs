@@ -187,7 +187,7 @@ async fn organisations_come_and_go_while_jobs_go_on() {
     let fault = json!({ "name": "connection slow", "fault": { "kind": "throttle", "retryAfter": "0" } });
     orgs.sim.fault(fault).await;
     orgs.submit(&job_for(RED, "slow")).await;
-    let throttled = "http_requests_total{status=\"429\",upstream=\"flow\"}";
+    let throttled = "http_requests_total{method=\"POST\",status=\"429\",upstream=\"flow\"}";
     eventually("it is tried", PATIENCE, async || orgs.count(throttled).await >= 1).await;
 
     orgs.rewrite([(GREEN, entry(GREEN)), (BLUE, entry(BLUE))]);
