@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos bench bench-quick bench-protection bench-publish lint docs check readme image image-check ops-check
+.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos bench bench-quick bench-protection bench-publish lint docs check readme image image-check asyncapi ops-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,8 +80,11 @@ lint: ## Check format and lints, with and without the simulator
 docs: ## Build the documentation; a broken link fails
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
 
-readme: ## Write the tables of the README and the scaling guide anew
-	BLESS=1 cargo test --locked --test it readme::
+readme: ## Write the tables of the README and the scaling guide, and deploy/asyncapi.json, anew
+	BLESS=1 cargo test --locked --test it -- readme:: asyncapi::
+
+asyncapi: ## Check deploy/asyncapi.json with AsyncAPI's own parser, from npm
+	@deploy/dev/asyncapi.sh
 
 image: ## Build the image, with docker, podman or buildah
 	@deploy/dev/image.sh build

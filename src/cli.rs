@@ -41,7 +41,7 @@ pub enum Command {
     Submit(Box<submit::SubmitOptions>),
     /// Look at parked jobs, put them back on the queue, or delete them
     DeadLetters(Box<dead_letters::DeadLettersOptions>),
-    /// Print the JSON Schema of a message
+    /// Print the contract: the JSON Schema of a message, or all of it as AsyncAPI
     Schema(schema::SchemaOptions),
     /// List the sources, or print a job for one of them to fill in
     Sources(sources::SourcesOptions),

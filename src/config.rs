@@ -26,7 +26,7 @@ use std::time::Duration;
 use clap::{Command, Parser};
 
 pub use admin::AdminOptions;
-pub use broker::BrokerOptions;
+pub use broker::{BrokerOptions, QueueOptions};
 pub use log::{LogOptions, LogSettings};
 pub use orgs::{Access, OrgsFile, RefusedFile};
 pub use run::{RunConfig, RunOptions};

@@ -3,6 +3,7 @@
 //! A job is read strictly, because it carries credentials and decides where they go: what is unknown, doubled or
 //! of the wrong kind is refused by name, and no value of a job is ever repeated in an error.
 
+pub mod asyncapi;
 pub mod history;
 pub mod ids;
 pub mod job;

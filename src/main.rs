@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         return cli::complain(&error, Exit::Software).into();
     }
     match cli.command {
-        Command::Schema(options) => cli::schema::run(&options).into(),
+        Command::Schema(options) => cli::schema::run(options).into(),
         Command::Sources(options) => cli::sources::run(&options).into(),
         Command::Keygen(options) => cli::keygen::run(&options).into(),
         Command::Seal(options) => cli::seal::run(&options).into(),

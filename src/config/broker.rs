@@ -38,6 +38,14 @@ pub struct BrokerOptions {
     /// Deadline of connecting and of every other step with the broker
     #[arg(long, env = "AMQP_TIMEOUT", value_name = "DURATION", default_value = "10s")]
     amqp_timeout: Setting<Duration>,
+    #[command(flatten)]
+    queues: QueueOptions,
+}
+
+/// The names of the queues.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "RabbitMQ")]
+pub struct QueueOptions {
     /// The queue of jobs; the queues for parked messages are named after it
     #[arg(long, env = "JOB_QUEUE", value_name = "NAME", default_value = "connections.jobs")]
     job_queue: Setting<QueueName>,
@@ -99,12 +107,7 @@ impl BrokerOptions {
         let second = Duration::from_secs(1);
         let heartbeat = invalid.take_duration("AMQP_HEARTBEAT", self.amqp_heartbeat, second..=second * 300);
         let timeout = invalid.take_duration("AMQP_TIMEOUT", self.amqp_timeout, second / 10..=second * 300);
-        let jobs = invalid.take("JOB_QUEUE", self.job_queue);
-        let replies = invalid.take("REPLY_QUEUE", self.reply_queue);
-        let queues = Queues { jobs: jobs?.0, replies: replies?.0 };
-        if queues.is_own(&queues.replies) {
-            invalid.add("REPLY_QUEUE", "expected another queue than JOB_QUEUE and those named after it");
-        }
+        let queues = self.queues.validate(invalid);
         let endpoint = Endpoint {
             url: url?,
             ca_file: self.amqp_ca_file,
@@ -113,6 +116,19 @@ impl BrokerOptions {
             heartbeat: heartbeat?,
             timeout: timeout?,
         };
-        Some((endpoint, queues))
+        Some((endpoint, queues?))
+    }
+}
+
+impl QueueOptions {
+    /// The names, or `None` with every fault noted.
+    pub fn validate(self, invalid: &mut Invalid) -> Option<Queues> {
+        let jobs = invalid.take("JOB_QUEUE", self.job_queue);
+        let replies = invalid.take("REPLY_QUEUE", self.reply_queue);
+        let queues = Queues { jobs: jobs?.0, replies: replies?.0 };
+        if queues.is_own(&queues.replies) {
+            invalid.add("REPLY_QUEUE", "expected another queue than JOB_QUEUE and those named after it");
+        }
+        Some(queues)
     }
 }

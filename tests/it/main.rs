@@ -15,6 +15,7 @@
 mod ack_order;
 mod alerts;
 mod api_failures;
+mod asyncapi;
 mod bench;
 mod broker_outage;
 mod broker_trouble;

@@ -9,18 +9,30 @@ use serde_json::{Value, json};
 use crate::support::command::run;
 
 /// A schema as `schema` prints it, compiled.
-struct Schema {
+pub(crate) struct Schema {
     schemas: Schemas,
     index: SchemaIndex,
 }
 
 impl Schema {
     /// Fails the test if it is no valid schema of its draft.
-    async fn printed(message: &str) -> Self {
+    pub(crate) async fn printed(message: &str) -> Self {
         let ran = run(&["schema", message], &[]).await;
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
         let schema: Value = serde_json::from_str(&ran.stdout).unwrap();
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        Self::of(schema)
+    }
+
+    /// The same as it stands in the AsyncAPI document.
+    pub(crate) async fn in_asyncapi(message: &str) -> Self {
+        let mut document = crate::asyncapi::printed(&[]).await;
+        let mut schema = document["components"]["schemas"][message]["schema"].take();
+        schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+        Self::of(schema)
+    }
+
+    fn of(schema: Value) -> Self {
         let mut compiler = Compiler::new();
         compiler.enable_format_assertions();
         compiler.add_resource("printed.json", schema).unwrap();
@@ -30,7 +42,7 @@ impl Schema {
         Self { schemas, index }
     }
 
-    fn check(&self, message: &Value) -> Result<(), String> {
+    pub(crate) fn check(&self, message: &Value) -> Result<(), String> {
         self.schemas.validate(message, self.index).map_err(|error| format!("{error:#}"))
     }
 }
@@ -178,14 +190,15 @@ fn changed(mut message: Value, place: &str, value: Option<Value>) -> Value {
 
 #[tokio::test]
 async fn the_schema_of_a_job_and_the_parser_agree() {
-    let schema = Schema::printed("job").await;
+    let (schema, in_asyncapi) = (Schema::printed("job").await, Schema::in_asyncapi("job").await);
     let mut disagreements = Vec::new();
     for (place, value, taken) in changes() {
         let job = changed(job(), place, value.clone());
-        let (by_schema, by_parser) = (schema.check(&job), parse(&job));
-        if by_schema.is_ok() != taken || by_parser.is_ok() != taken {
+        let results = [schema.check(&job), in_asyncapi.check(&job), parse(&job)];
+        if results.iter().any(|result| result.is_ok() != taken) {
+            let [by_schema, by_asyncapi, by_parser] = results;
             disagreements.push(format!(
-                "{place} {value:?}: to be taken: {taken}; schema: {by_schema:?}; parser: {by_parser:?}"
+                "{place} {value:?}: to be taken: {taken}; schema: {by_schema:?}; in AsyncAPI: {by_asyncapi:?}; parser: {by_parser:?}"
             ));
         }
     }
@@ -232,9 +245,9 @@ fn replies() -> [Value; 4] {
 
 #[tokio::test]
 async fn the_schema_of_a_reply_and_its_type_agree() {
-    let schema = Schema::printed("reply").await;
+    let (schema, in_asyncapi) = (Schema::printed("reply").await, Schema::in_asyncapi("reply").await);
     for reply in replies() {
-        assert_eq!(schema.check(&reply), Ok(()));
+        assert_eq!((schema.check(&reply), in_asyncapi.check(&reply)), (Ok(()), Ok(())));
         let read: Reply = serde_json::from_value(reply.clone()).unwrap();
         let written: Value = serde_json::from_slice(&read.to_json().unwrap()).unwrap();
         assert_eq!(written, reply);
@@ -264,6 +277,7 @@ async fn the_schema_of_a_reply_and_its_type_agree() {
         let reply = changed(reply.clone(), place, value.clone());
         let by_type = serde_json::from_value::<Reply>(reply.clone());
         assert!(schema.check(&reply).is_err(), "the schema takes {place} {value:?}");
+        assert!(in_asyncapi.check(&reply).is_err(), "the schema in AsyncAPI takes {place} {value:?}");
         assert!(by_type.is_err(), "the type takes {place} {value:?}");
     }
 }
