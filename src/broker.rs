@@ -13,6 +13,7 @@ pub mod death;
 pub mod delivery;
 pub mod depths;
 mod error;
+pub mod inspect;
 pub mod parked;
 pub mod properties;
 pub mod publisher;

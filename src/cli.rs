@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod dead_letters;
+pub mod doctor;
 pub mod keygen;
 pub mod probe;
 pub mod run;
@@ -37,6 +38,8 @@ pub enum Command {
     Run(Box<crate::config::RunOptions>),
     /// Ask the worker on this machine whether it is well, as a health check does
     Probe(probe::ProbeOptions),
+    /// Check all that `run` needs, change nothing, and say what is wrong
+    Doctor(Box<doctor::DoctorOptions>),
     /// Put jobs from a file or standard input on the queue, and wait for the replies if asked
     Submit(Box<submit::SubmitOptions>),
     /// Look at parked jobs, put them back on the queue, or delete them
@@ -93,7 +96,7 @@ pub enum Exit {
     Ok,
     /// `run`: stopped before all jobs were done, because the grace period ended or the broker was away. `probe`: the
     /// worker is not well, or does not answer. `submit`: not every job was created. `dead-letters`: interrupted, not
-    /// confirmed, or not every message found or taken.
+    /// confirmed, or not every message found or taken. `doctor`: a check failed.
     Incomplete,
     /// The configuration or the command line is invalid (`EX_USAGE`).
     Usage,
@@ -144,7 +147,7 @@ impl Exit {
                 "All done; for `run`: stopped by a signal, and every job it had taken was finished or handed back"
             }
             Self::Incomplete => {
-                "`run`: stopped before all jobs were done, because the grace period ended or the broker was away; they are delivered again. `probe`: the worker does not answer, or is not well. `submit`: not every job was created. `dead-letters`: interrupted or declined, a job id was not found, or the job queue refused a message; what was not done is still in the dead-letter queue"
+                "`run`: stopped before all jobs were done, because the grace period ended or the broker was away; they are delivered again. `probe`: the worker does not answer, or is not well. `submit`: not every job was created. `dead-letters`: interrupted or declined, a job id was not found, or the job queue refused a message; what was not done is still in the dead-letter queue. `doctor`: a check failed"
             }
             Self::Usage => {
                 "The configuration or the command line is invalid; standard error names every fault"

@@ -10,6 +10,7 @@ mod checks;
 mod credential;
 mod flow;
 mod guard;
+mod locale;
 mod log;
 mod login;
 mod orgs;
@@ -27,6 +28,7 @@ use clap::{Command, Parser};
 
 pub use admin::AdminOptions;
 pub use broker::{BrokerOptions, QueueOptions};
+pub use locale::has_utf8_locale;
 pub use log::{LogOptions, LogSettings};
 pub use orgs::{Access, OrgsFile, RefusedFile};
 pub use run::{RunConfig, RunOptions};

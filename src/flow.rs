@@ -8,6 +8,7 @@ mod failure;
 mod forms;
 mod http;
 mod problem;
+pub mod reach;
 mod redact;
 mod retry_after;
 mod sent;

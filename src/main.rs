@@ -34,6 +34,10 @@ fn main() -> ExitCode {
             Ok(probe) => cli::probe::run(&probe).into(),
             Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
         },
+        Command::Doctor(options) => match options.validate() {
+            Ok(config) => on_runtime(cli::doctor::run(config)).into(),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+        },
         Command::Submit(options) => match options.validate() {
             Ok((config, log)) => with_logs(&log, || on_runtime(cli::submit::run(config))).into(),
             Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),

@@ -87,7 +87,7 @@ pub fn check_url(text: &str) -> Result<(), UrlError> {
     parse_url(text).map(drop)
 }
 
-fn parse_url(text: &str) -> Result<AMQPUri, UrlError> {
+pub(super) fn parse_url(text: &str) -> Result<AMQPUri, UrlError> {
     let url = Url::parse(text).map_err(|_| UrlError::NotAUrl)?;
     if !matches!(url.scheme(), "amqp" | "amqps") {
         return Err(UrlError::Scheme);

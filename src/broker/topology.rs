@@ -67,7 +67,7 @@ impl Queues {
 
     /// Every queue and the arguments it is created with; the job queue last, so that no worker takes a job before there
     /// is a place for whatever comes of it.
-    fn all(&self) -> impl Iterator<Item = (String, FieldTable)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (String, FieldTable)> {
         let retries = Tier::ALL.map(|tier| (self.retry(tier), self.retry_arguments(tier)));
         let others = [
             (self.dead(), limited(quorum(), DEAD_DELIVERY_LIMIT)),

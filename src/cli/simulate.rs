@@ -59,6 +59,7 @@ Faults:
   {"kind":"echo","status":400}        repeats the token and the request body in its message
   {"kind":"delay","ms":5000}
   {"kind":"expire_tokens"}
+  {"kind":"clock","seconds":3600}     its clock is ahead, by the header Date
   {"kind":"state","state":"disabled"}        of a connection, with "endpoint":"get"
   {"kind":"test_result","result":false}      of a connection's test, with "endpoint":"test"
 On HTTP/2, what closes the connection resets only the stream of its request.

@@ -117,7 +117,7 @@ impl FlowClient {
             Ok(answer) => answer,
             Err(error) => {
                 call.ended(call_result(&error));
-                let failure = no_answer(&error, &redactor(sent, login));
+                let failure = no_answer("Flow Service", &error, &redactor(sent, login));
                 return Err(Refused { failure, bad_token: false });
             }
         };
@@ -250,8 +250,8 @@ fn redactor(sent: &Bytes, login: &Login) -> Redactor {
     redactor
 }
 
-/// The failure of a call that got no answer.
-fn no_answer(error: &reqwest::Error, redactor: &Redactor) -> Failure {
+/// The failure of a call that got no answer; `who` did not give one.
+pub(super) fn no_answer(who: &str, error: &reqwest::Error, redactor: &Redactor) -> Failure {
     let (kind, what) = match call_result(error) {
         CallResult::NotSent => (FailureKind::NotSent, "cannot be reached"),
         CallResult::Timeout => (FailureKind::Timeout, "did not answer in time"),
@@ -259,7 +259,7 @@ fn no_answer(error: &reqwest::Error, redactor: &Redactor) -> Failure {
             (FailureKind::NoAnswer, "broke off without an answer")
         }
     };
-    Failure::new(kind, format!("Flow Service {what}: {}", explain(error, redactor)))
+    Failure::new(kind, format!("{who} {what}: {}", explain(error, redactor)))
 }
 
 /// What Flow Service says of a new connection. An etag that is no text takes nothing away from the id.

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, RequestBuilder, Response, redirect, retry, tls};
 use url::Url;
 
@@ -193,6 +193,11 @@ impl Answer {
     /// The header `Retry-After`.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         retry_after::parse(self.headers.get(RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
+    }
+
+    /// The header `Date`.
+    pub(super) fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
     }
 
     /// "HTTP 400" and what can be said about the rest: the explanation, or why there is none. Never the raw body.

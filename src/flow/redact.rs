@@ -64,7 +64,7 @@ impl Redactor {
         redactor
     }
 
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self { anywhere: BTreeSet::new(), alone: BTreeSet::new(), values: 0, everything: false }
     }
 

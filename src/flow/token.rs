@@ -4,6 +4,7 @@
 //! use now, and another by [`TokenSource::login_after`] when that one was refused. Knows nothing about Flow Service.
 
 mod cache;
+mod facts;
 mod fixed;
 mod ims;
 mod keyring;
@@ -18,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use self::cache::Cache;
+pub use self::facts::TokenFacts;
 use self::fixed::FixedToken;
 pub use self::ims::ImsClient;
 use self::ims::Issuer;

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 
+/// A clock that is off by more than a year is no clock, and its date could not be written.
+const CLOCK_MAX: u64 = 366 * 24 * 3600;
+
 /// One rule. A request is struck by the first rule in the list that matches it.
 ///
 /// As JSON, with every field but `fault` optional:
@@ -107,6 +110,12 @@ pub enum Fault {
         /// What the test says.
         result: bool,
     },
+    /// The server's clock is ahead by so many seconds, or behind if there are fewer than none; `after`.
+    /// `{"kind":"clock","seconds":3600}`
+    Clock {
+        /// How far the header `Date` is off.
+        seconds: i64,
+    },
     /// All access tokens expire just before the request is looked at. `{"kind":"expire_tokens"}`
     ExpireTokens,
 }
@@ -183,6 +192,7 @@ impl Fault {
             Self::Delay { .. } => "delay",
             Self::State { .. } => "state",
             Self::TestResult { .. } => "test_result",
+            Self::Clock { .. } => "clock",
             Self::ExpireTokens => "expire_tokens",
         }
     }
@@ -228,6 +238,11 @@ impl Rule {
         if !(200..=599).contains(&status) {
             return Err(InvalidRule::Value("`status` must be between 200 and 599"));
         }
+        if let Fault::Clock { seconds } = &self.fault
+            && seconds.unsigned_abs() > CLOCK_MAX
+        {
+            return Err(InvalidRule::Value("`seconds` must be within a year"));
+        }
         if headers.into_iter().flatten().any(|value| HeaderValue::from_str(value).is_err()) {
             return Err(InvalidRule::Value("a header value must be printable ASCII"));
         }
@@ -240,7 +255,8 @@ impl Rule {
             | Fault::InvalidJson
             | Fault::Huge { .. }
             | Fault::State { .. }
-            | Fault::TestResult { .. } => When::After,
+            | Fault::TestResult { .. }
+            | Fault::Clock { .. } => When::After,
             _ => When::Before,
         })
     }

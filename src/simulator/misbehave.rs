@@ -1,10 +1,10 @@
 //! Latency and faults: when a request is acted upon, and what becomes of its answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -124,6 +124,7 @@ async fn spoil(
         Fault::TestResult { result } => {
             Ok(done.map(|_| Payload::whole(json!({ "result": result }).to_string())))
         }
+        Fault::Clock { seconds } => Ok(at_another_time(done, *seconds)),
         Fault::Delay { .. } | Fault::ExpireTokens => Ok(done), // handled before
     }
 }
@@ -132,6 +133,16 @@ fn set(answer: &mut Response<Payload>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
     }
+}
+
+/// With the date of a clock that is off.
+fn at_another_time(mut done: Response<Payload>, seconds: i64) -> Response<Payload> {
+    let (now, by) = (SystemTime::now(), Duration::from_secs(seconds.unsigned_abs()));
+    let shown = if seconds < 0 { now.checked_sub(by) } else { now.checked_add(by) };
+    if let Some(shown) = shown {
+        set(&mut done, DATE, &httpdate::fmt_http_date(shown));
+    }
+    done
 }
 
 fn truncated(done: Response<Payload>) -> Response<Payload> {

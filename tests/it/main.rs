@@ -28,6 +28,7 @@ mod created_once;
 mod dashboard;
 mod dead_letters;
 mod deploy;
+mod doctor;
 mod fairness;
 mod fault_matrix;
 mod flow_tls;

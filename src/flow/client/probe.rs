@@ -1,9 +1,12 @@
-//! The probe: asks for a list of one connection, only to see whether there is an answer.
+//! The probe: asks for a list of one connection, only to see whether there is an answer, or whether it may be asked for.
 
 use std::time::Duration;
 
-use super::{FlowClient, NOTHING, Refused, with_headers};
-use crate::flow::http::{Answer, MAX_ANSWER};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{FlowClient, NOTHING, Refused, unreadable, with_headers};
+use crate::flow::http::{Answer, End, MAX_ANSWER};
 use crate::flow::token::Login;
 use crate::flow::{Failure, FailureKind, ProbeRequest};
 use crate::metrics::http::Method;
@@ -11,7 +14,33 @@ use crate::metrics::http::Method;
 /// A service that takes longer than this to answer such a question is not back yet.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Any list.
+#[derive(Deserialize)]
+struct List {
+    #[serde(rename = "items")]
+    _items: Vec<IgnoredAny>,
+}
+
 impl FlowClient {
+    /// Whether connections may be listed. For tools: the worker asks only whether there is an answer.
+    pub async fn may_list(&self, request: &ProbeRequest) -> Result<(), Failure> {
+        self.logged_in(request.ims_org_id.as_str(), |login| async move {
+            let answer = self.list_one(request, &login).await?;
+            // One connection can be longer than what is read.
+            let is_list = match answer.end {
+                End::Whole => serde_json::from_slice::<List>(&answer.body).is_ok(),
+                End::TooLong(_) => true,
+                End::Cut(_) => false,
+            };
+            if is_list {
+                return Ok(());
+            }
+            let failure = unreadable(&answer, "which is no list of connections", &NOTHING, &login);
+            Err(Refused { failure, bad_token: false })
+        })
+        .await
+    }
+
     pub(super) async fn knock(&self, request: &ProbeRequest) -> Result<(), Failure> {
         let asking = async {
             let login = self.keyring.of(request.ims_org_id.as_str())?.login().await?;

@@ -88,6 +88,11 @@ impl<I: Issue> Cache<I> {
         &self.issuer
     }
 
+    /// How long the token that is good now stays so.
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.valid().map(|held| held.expires.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether there is a token that is good now.
     pub(super) fn is_ready(&self) -> bool {
         self.valid().is_some()

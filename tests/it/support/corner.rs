@@ -125,18 +125,24 @@ impl Corner {
     /// Starts a worker that works here, with `env` in place of, or besides, what it has to be told; an empty value takes
     /// a variable away. It may not be ready yet.
     pub(crate) fn start_worker(&self, env: &[(&str, &str)]) -> WorkerProcess {
-        let told = [
-            ("AMQP_URL", self.amqp_url.as_str()),
-            ("JOB_QUEUE", &self.jobs_queue()),
-            ("REPLY_QUEUE", &self.reply_queue()),
-            ("FLOW_URL", &self.sim.flow_url()),
-            ("IMS_URL", &self.sim.url()),
-            ("IMS_CLIENT_ID", CLIENT_ID),
-            ("IMS_CLIENT_SECRET", CLIENT_SECRET),
-            ("IMS_ORG_ID", ORG),
-            ("SANDBOX_NAME", SANDBOX),
-        ];
+        let told = self.settings();
+        let told: Vec<(&str, &str)> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
         WorkerProcess::start(&[&told, env].concat())
+    }
+
+    /// What a worker is told that works here.
+    pub(crate) fn settings(&self) -> [(&'static str, String); 9] {
+        [
+            ("AMQP_URL", self.amqp_url.clone()),
+            ("JOB_QUEUE", self.jobs_queue()),
+            ("REPLY_QUEUE", self.reply_queue()),
+            ("FLOW_URL", self.sim.flow_url()),
+            ("IMS_URL", self.sim.url()),
+            ("IMS_CLIENT_ID", CLIENT_ID.to_owned()),
+            ("IMS_CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+            ("IMS_ORG_ID", ORG.to_owned()),
+            ("SANDBOX_NAME", SANDBOX.to_owned()),
+        ]
     }
 
     /// The same, and ready.
