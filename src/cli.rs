@@ -4,6 +4,7 @@ pub mod dead_letters;
 pub mod doctor;
 pub mod keygen;
 pub mod probe;
+pub mod retry_plan;
 pub mod run;
 pub mod schema;
 pub mod seal;
@@ -40,6 +41,8 @@ pub enum Command {
     Probe(probe::ProbeOptions),
     /// Check all that `run` needs, change nothing, and say what is wrong
     Doctor(Box<doctor::DoctorOptions>),
+    /// Print what the settings of trying again come to, and what each failure leads to
+    RetryPlan(retry_plan::RetryPlanOptions),
     /// Put jobs from a file or standard input on the queue, and wait for the replies if asked
     Submit(Box<submit::SubmitOptions>),
     /// Look at parked jobs, put them back on the queue, or delete them

@@ -4,7 +4,7 @@
 //! machinery, so a scripted implementation can stand in where time is fake.
 
 pub mod client;
-mod failure;
+pub mod failure;
 mod forms;
 mod http;
 mod problem;
@@ -225,6 +225,23 @@ impl FailureKind {
             Self::Timeout | Self::NoAnswer | Self::ServerError | Self::Unreadable => ErrorCode::Ambiguous,
             Self::Refused => ErrorCode::Rejected,
             Self::Unauthorized | Self::CredentialsRefused => ErrorCode::Unauthorized,
+        }
+    }
+
+    /// For a person: what has happened.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::NotSent => "DNS, connect or TLS failed: nothing was sent",
+            Self::Throttled => "Flow Service asks to slow down",
+            Self::Unavailable => "the gateway could not pass the call on",
+            Self::TokenUnavailable => "IMS could not issue a token: nothing was sent",
+            Self::Timeout => "no answer came in time",
+            Self::NoAnswer => "the connection broke before the answer was there",
+            Self::ServerError => "Flow Service failed: the connection may exist",
+            Self::Unreadable => "a success that names no connection",
+            Self::Refused => "Flow Service refused the connection",
+            Self::Unauthorized => "the worker may not do this in this organisation or sandbox",
+            Self::CredentialsRefused => "IMS or the gateway refuses the worker's credentials",
         }
     }
 

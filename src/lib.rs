@@ -39,11 +39,12 @@
 //!
 //! # What holds everywhere
 //!
+//! * Tools under [`cli`] ask the code that decides, and have no copy of its rules.
 //! * Imports point one way: `contract` knows only `sources` and `sealing`, and those and `retry` nothing of the rest; `flow` and
-//!   `broker` know those and `metrics` (which borrows the names of failures for its labels); `traces` knows `retry` and `metrics`, and `flow`,
-//!   `handler` and `worker` know `traces`; `guard` knows `flow` and `retry`;
-//!   `handler` and `checks` know its trait [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and
-//!   `guard` what an organisation consists of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
+//!   `broker` know those and `metrics` (which borrows the names of failures for its labels); `traces` knows `retry` and `metrics`,
+//!   and `flow`, `handler` and `worker` know `traces`; `guard` knows `flow` and `retry`; `handler` and `checks` know its trait
+//!   [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and `guard` what an organisation consists
+//!   of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow` and where traces are sent, the environment only in `config`.
 //! * There is no process-wide state: two workers can run in one test.
 //! * An error is typed and classified where it is born: [`flow::FailureKind`] says what a failed call means for the

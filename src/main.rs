@@ -38,6 +38,10 @@ fn main() -> ExitCode {
             Ok(config) => on_runtime(cli::doctor::run(config)).into(),
             Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
         },
+        Command::RetryPlan(options) => match options.plan.validate() {
+            Ok(config) => cli::retry_plan::run(config, options.json).into(),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+        },
         Command::Submit(options) => match options.validate() {
             Ok((config, log)) => with_logs(&log, || on_runtime(cli::submit::run(config))).into(),
             Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),

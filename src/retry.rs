@@ -1,6 +1,7 @@
 //! Decisions about trying again: pure, without a clock, a socket or a broker.
 
 pub mod doubt;
+pub mod plan;
 pub mod policy;
 pub mod tier;
 pub mod verdict;

@@ -5,6 +5,8 @@
 //! "Flow Service error messages" and "Sources error messages"). The two pages of Flow Service use the same four digits for
 //! different things, and the three digits after them are only *usually* the status: neither is ever looked at alone.
 
+use std::ops::RangeInclusive;
+
 use super::FailureKind;
 
 /// 503 codes of the gateway, raised before the call reaches Flow Service: nothing was done.
@@ -23,6 +25,12 @@ const TOKEN_IS_NOT_THE_FAULT: [&str; 4] = ["401014", "401015", "2001-401", "2002
 /// not for the job's doing. Beside these, any 401 without a code says so.
 const CREDENTIALS_REFUSED: [&str; 9] =
     ["401013", "401014", "401015", "403000", "403003", "403010", "403012", "403013", "403020"];
+
+/// The sandbox was named in a way that is not allowed.
+const SANDBOX_NOT_ALLOWED: &str = "2111-403";
+
+/// A code that nobody sends.
+const NO_CODE: &str = "0000-000";
 
 /// The kind of an answer that is not a 2xx.
 pub(super) fn classify(status: u16, code: Option<&str>) -> FailureKind {
@@ -61,7 +69,64 @@ fn is_empty_or_invalid_token(code: &str) -> bool {
 /// the caller begin with 2), or the sandbox was named in a way that is not allowed (`2111-403`).
 fn is_fault_of_the_job(code: &str) -> bool {
     let of_provider = code.starts_with('1') && (code.ends_with("-401") || code.ends_with("-403"));
-    (of_provider && code.len() == 8) || code == "2111-403"
+    (of_provider && code.len() == 8) || code == SANDBOX_NOT_ALLOWED
+}
+
+/// What some answers mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaning {
+    /// The HTTP statuses,
+    pub statuses: RangeInclusive<u16>,
+    /// and the code, if it makes a difference; `…` stands for any.
+    pub code: Option<&'static str>,
+    /// What kind of failure they are.
+    pub kind: FailureKind,
+    /// Whether the call is first made once more, with a fresh token.
+    pub fresh_token: bool,
+}
+
+/// Codes that stand for several, and one of these.
+const SEVERAL: [(&str, &str); 4] =
+    [("2114-…", "2114-400"), ("2115-…", "2115-400"), ("1…-401", "1001-401"), ("1…-403", "1002-403")];
+
+/// What every answer means that is not a 2xx: by status alone, and by codes that say otherwise. For people: it asks
+/// [`classify`] about each.
+pub fn meanings() -> Vec<Meaning> {
+    let mut rows: Vec<Meaning> = Vec::new();
+    for status in 300..=599 {
+        let (kind, fresh_token) = (classify(status, None), asks_for_fresh_token(status, None));
+        match rows.last_mut() {
+            // A redirect is worth a row of its own.
+            Some(row) if (row.kind, row.fresh_token) == (kind, fresh_token) && status != 400 => {
+                row.statuses = *row.statuses.start()..=status;
+            }
+            _ => rows.push(Meaning { statuses: status..=status, code: None, kind, fresh_token }),
+        }
+    }
+    let single = GATEWAY_NOT_READY.iter().chain(&[PROFILE_NOT_READ, PROFILE_TOKEN_INVALID]);
+    let single =
+        single.chain(&CREDENTIALS_REFUSED).chain(&TOKEN_IS_NOT_THE_FAULT).chain(&[SANDBOX_NOT_ALLOWED]);
+    let mut codes: Vec<(&str, &str)> = single.map(|code| (*code, *code)).chain(SEVERAL).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    for status in [400, 401, 403, 503] {
+        let by_status = (classify(status, None), asks_for_fresh_token(status, None));
+        for (shown, code) in &codes {
+            let (kind, fresh_token) =
+                (classify(status, Some(code)), asks_for_fresh_token(status, Some(code)));
+            // A code without meaning at this status is as good as any other: it says nothing of its own.
+            let usual = (classify(status, Some(NO_CODE)), asks_for_fresh_token(status, Some(NO_CODE)));
+            if (kind, fresh_token) != by_status && (kind, fresh_token) != usual {
+                rows.push(Meaning { statuses: status..=status, code: Some(shown), kind, fresh_token });
+            }
+        }
+        let (kind, fresh_token) =
+            (classify(status, Some(NO_CODE)), asks_for_fresh_token(status, Some(NO_CODE)));
+        if (kind, fresh_token) != by_status {
+            rows.push(Meaning { statuses: status..=status, code: Some("any other"), kind, fresh_token });
+        }
+    }
+    rows
 }
 
 #[cfg(test)]
@@ -180,6 +245,32 @@ mod tests {
             let code = (!code.is_empty()).then_some(*code);
             assert_eq!(classify(*status, code), *kind, "{status} {code:?}");
             assert_eq!(asks_for_fresh_token(*status, code), *fresh_token, "{status} {code:?}");
+        }
+    }
+
+    /// The row of the table for people that is about an answer.
+    fn row(status: u16, code: &str) -> Meaning {
+        let is_meant = |row: &Meaning| match row.code {
+            None => code.is_empty(),
+            Some("any other") => false,
+            Some(shown) => match shown.split_once('…') {
+                Some((start, end)) => code.starts_with(start) && code.ends_with(end) && code.len() == 8,
+                None => shown == code,
+            },
+        };
+        let about: Vec<Meaning> =
+            meanings().into_iter().filter(|row| row.statuses.contains(&status)).collect();
+        let named = about.iter().find(|row| is_meant(row));
+        let other = about.iter().find(|row| row.code == Some("any other") && !code.is_empty());
+        let plain = about.iter().find(|row| row.code.is_none());
+        named.or(other).or(plain).unwrap().clone()
+    }
+
+    #[test]
+    fn the_table_for_people_says_the_same() {
+        for (status, code, kind, fresh_token) in TABLE.iter().filter(|row| row.0 < 600) {
+            let row = row(*status, code);
+            assert_eq!((row.kind, row.fresh_token), (*kind, *fresh_token), "{status} {code:?}: {row:?}");
         }
     }
 

@@ -50,6 +50,12 @@ pub struct Lookups {
 }
 
 impl Lookups {
+    /// Look-ups for a job of so many attempts, at the most: before each repeated create two rounds, with a pause in
+    /// between for the call to be over, and one round when all attempts are used.
+    pub fn most(&self, attempts: u32) -> u32 {
+        self.looks.saturating_mul(attempts.saturating_sub(1).saturating_mul(2).saturating_add(1))
+    }
+
     /// The longest that one round of look-ups can take, when each takes as long as a call may.
     pub fn longest(&self, call: Duration) -> Duration {
         (self.pause + call) * self.looks

@@ -91,6 +91,29 @@ impl Limit {
 }
 
 impl Policy {
+    /// The ceilings of the delays, one after the other. They never end.
+    pub fn ceilings(&self) -> ExponentialBackoff {
+        ExponentialBuilder::new()
+            .with_min_delay(self.base_delay)
+            .with_max_delay(self.max_delay)
+            .with_factor(GROWTH)
+            .without_max_times()
+            .build()
+    }
+
+    /// What comes after so many attempts if this is the delay that was drawn. `held` is the time that the job has been in
+    /// hand, `age` the time since its first attempt ever.
+    pub fn next(&self, made: u32, delay: Duration, held: Duration, age: Duration) -> Next {
+        if made >= self.max_attempts {
+            return Next::GiveUp(Limit::Attempts);
+        }
+        let wait = self.place(delay, held);
+        if age.saturating_add(wait.delay()) > self.deadline {
+            return Next::GiveUp(Limit::Deadline);
+        }
+        Next::Wait(wait)
+    }
+
     /// Where a wait is spent by a job that has been in hand for `held`.
     pub fn place(&self, delay: Duration, held: Duration) -> Wait {
         if delay <= self.hold && held.saturating_add(delay) <= HELD_MAX {
@@ -113,12 +136,7 @@ pub struct Attempts {
 impl Attempts {
     /// Goes on counting after the attempts `made` by earlier deliveries; `random` is where the jitter comes from.
     pub fn new(policy: &Policy, made: u32, random: fastrand::Rng) -> Self {
-        let mut ceilings = ExponentialBuilder::new()
-            .with_min_delay(policy.base_delay)
-            .with_max_delay(policy.max_delay)
-            .with_factor(GROWTH)
-            .without_max_times()
-            .build();
+        let mut ceilings = policy.ceilings();
         for _ in 0..made.min(policy.max_attempts) {
             ceilings.next();
         }
@@ -139,17 +157,10 @@ impl Attempts {
     ///
     /// `held` is the time that the job has been in hand, `age` the time since its first attempt ever.
     pub fn after_failure(&mut self, retry_after: Option<Duration>, held: Duration, age: Duration) -> Next {
-        if self.made >= self.policy.max_attempts {
-            return Next::GiveUp(Limit::Attempts);
-        }
         let ceiling = self.ceilings.next().unwrap_or(self.policy.max_delay);
         let floor = retry_after.unwrap_or_default().min(self.policy.max_retry_after);
         let delay = floor.saturating_add(ceiling.mul_f64(self.random.f64()));
-        let wait = self.policy.place(delay, held);
-        if age.saturating_add(wait.delay()) > self.policy.deadline {
-            return Next::GiveUp(Limit::Deadline);
-        }
-        Next::Wait(wait)
+        self.policy.next(self.made, delay, held, age)
     }
 }
 

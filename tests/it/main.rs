@@ -46,6 +46,7 @@ mod publisher;
 mod readme;
 mod replies;
 mod retries;
+mod retry_plan;
 mod schema;
 mod sealed;
 mod secrets;

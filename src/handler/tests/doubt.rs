@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::SECOND;
 use super::script::{
-    Script, absent, created, failed, failed_asking, failed_with, found, no_look, no_look_asking, rules,
+    Script, absent, created, failed, failed_asking, failed_with, found, no_look, no_look_asking, policy,
+    rules,
 };
 use crate::flow::FailureKind;
 use crate::handler::{Handled, Past};
@@ -88,6 +89,21 @@ async fn a_look_up_that_fails_is_repeated_and_nothing_is_created_meanwhile() {
         Script::new([no_look(FailureKind::ServerError), no_look(FailureKind::NotSent), found("c-1", &[])]);
     let outcome = script.handle(redelivered(), None).await;
     assert_eq!(id_and_recovered(&outcome), ("c-1", true));
+}
+
+/// A job whose every call is never heard of again needs as many calls as `retry-plan` says, and no more.
+#[tokio::test(start_paused = true)]
+async fn the_most_look_ups_are_as_many_as_the_plan_says() {
+    let lookups = rules().lookups;
+    let looks = usize::try_from(lookups.looks).unwrap();
+    let again = (1..policy().max_attempts)
+        .flat_map(|_| (0..2 * looks).map(|_| absent()).chain([failed(FailureKind::Timeout)]));
+    let answers = [failed(FailureKind::Timeout)].into_iter().chain(again).chain((0..looks).map(|_| absent()));
+    let script = Script::new(answers);
+    let outcome = script.handle(Past::NONE, None).await;
+    assert!(matches!(outcome, Handled::Failed { in_doubt: true, attempts: 4, .. }), "{outcome:?}");
+    assert!(script.is_over());
+    assert_eq!(script.finds().len(), usize::try_from(lookups.most(policy().max_attempts)).unwrap());
 }
 
 #[tokio::test(start_paused = true)]
