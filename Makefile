@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos bench bench-quick bench-protection bench-publish lint docs check readme image image-check asyncapi ops-check
+.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos bench bench-quick bench-protection bench-publish lint docs check readme image image-check asyncapi status-page ops-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,13 @@ readme: ## Write the tables of the README and the scaling guide, and deploy/asyn
 
 asyncapi: ## Check deploy/asyncapi.json with AsyncAPI's own parser, from npm
 	@deploy/dev/asyncapi.sh
+
+status-page: ## Look at the status page with a browser, and take the README's picture of it
+	@deploy/dev/install.sh chromium chromium
+	@deploy/dev/install.sh node nodejs
+	@deploy/dev/broker.sh install
+	STATUS_PAGE=deploy/status-page.png cargo test --locked --test it -- --exact --nocapture \
+		status::a_browser_draws_what_the_worker_does
 
 image: ## Build the image, with docker, podman or buildah
 	@deploy/dev/image.sh build

@@ -1,7 +1,9 @@
-//! The port for machines that look after the worker: `/metrics`, `/livez`, `/readyz`.
+//! The port for machines that look after the worker: `/metrics`, `/livez`, `/readyz`; and for people: `/`.
 //!
 //! Liveness asks only whether the event loop answers: restarting the worker mends neither the broker nor the API.
 //! Readiness says whether jobs are being taken.
+
+mod status;
 
 use std::future::Future;
 use std::io;
@@ -77,6 +79,7 @@ impl Admin {
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(render_metrics))
+            .merge(status::routes())
             .with_state(Served { metrics, readiness });
         axum::serve(self.listener, router).with_graceful_shutdown(end).await
     }

@@ -7,8 +7,10 @@ pub mod attempts;
 pub mod broker;
 pub mod guard;
 pub mod checks;
+pub mod failures;
 pub mod http;
 pub mod jobs;
+pub mod numbers;
 mod oldest;
 pub mod organisations;
 pub mod queues;
@@ -48,6 +50,8 @@ pub struct Metrics {
     pub queues: queues::QueueMetrics,
     /// The event loop.
     pub runtime: runtime::RuntimeMetrics,
+    /// The jobs that failed last.
+    pub failures: failures::LastFailures,
     registry: Registry,
 }
 
@@ -71,6 +75,7 @@ impl Metrics {
             traces: traces::TraceMetrics::new(&registry)?,
             queues: queues::QueueMetrics::new(&registry)?,
             runtime: runtime::RuntimeMetrics::new(&registry)?,
+            failures: failures::LastFailures::default(),
             registry,
         })
     }
@@ -82,6 +87,11 @@ impl Metrics {
         let process = prometheus::process_collector::ProcessCollector::for_self();
         page.push_str(&TextEncoder::new().encode_to_string(&process.collect())?);
         Ok(page)
+    }
+
+    /// All numbers of this moment, for people.
+    pub fn numbers(&self) -> numbers::Numbers {
+        numbers::Numbers::of(&self.registry.gather())
     }
 
     /// Name, type and help of every metric, in the order of the page.

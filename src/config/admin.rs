@@ -7,7 +7,7 @@ use super::setting::{Invalid, Setting};
 /// The admin port.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AdminOptions {
-    /// Address of `/metrics`, `/livez` and `/readyz`
+    /// Address of `/metrics`, `/livez` and `/readyz`, and of the status page `/`
     #[arg(long, env = "ADMIN_ADDR", value_name = "IP:PORT", default_value = "127.0.0.1:9464")]
     admin_addr: Setting<SocketAddr>,
 }

@@ -227,6 +227,9 @@ impl<F: FlowApi> Worker<F> {
             self.metrics.jobs.answered(reply.attempts);
         }
         self.metrics.jobs.completed(end, took, unix_now(), arrival.age());
+        if let (JobEnd::Failed(_), Decision::Answer(reply, _)) = (end, decision) {
+            self.metrics.failures.note(reply);
+        }
         decision.log(end, took);
     }
 }

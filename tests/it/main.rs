@@ -54,6 +54,7 @@ mod shutdown;
 mod sources;
 mod start;
 mod starvation;
+mod status;
 mod submit;
 mod support;
 mod tidy;

@@ -10,7 +10,17 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The status line and the headers.
+    pub(crate) head: String,
     pub(crate) body: String,
+}
+
+impl Answer {
+    /// The value of a header; its name in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
 }
 
 /// Fetches a path.
@@ -37,7 +47,7 @@ pub(crate) async fn request(addr: SocketAddr, method: &str, path: &str, body: &s
         .nth(1)
         .and_then(|status| status.parse().ok())
         .ok_or_else(|| invalid("no status", head))?;
-    Ok(Answer { status, body: body.to_owned() })
+    Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
 fn invalid(what: &str, text: &str) -> io::Error {

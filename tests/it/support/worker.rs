@@ -198,7 +198,8 @@ impl WorkerProcess {
         })
     }
 
-    fn logged_admin_addr(&self) -> Option<SocketAddr> {
+    /// Where the admin port is, if the log has said so.
+    pub(crate) fn logged_admin_addr(&self) -> Option<SocketAddr> {
         let log = self.log.lock().unwrap();
         log.iter().find_map(|line| {
             let (_, rest) = line.text.split_once(ADMIN_ADDR_FIELD)?;
