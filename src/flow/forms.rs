@@ -4,18 +4,9 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use super::sent::Node;
-
-/// All but RFC 3986's unreserved characters.
-const RFC_3986: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// What JavaScript's `encodeURIComponent` encodes.
-const COMPONENT: &AsciiSet = &RFC_3986.remove(b'!').remove(b'\'').remove(b'(').remove(b')').remove(b'*');
-
-/// What Java's `URLEncoder` and HTML forms encode; the space becomes a plus sign.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*').remove(b' ');
 
 /// In base64 of a longer text, fewer letters than these are not enough to tell one secret from any other text.
 const MIN_BASE64: usize = 6;
@@ -23,17 +14,15 @@ const MIN_BASE64: usize = 6;
 /// A secret may be wrapped in JSON that is wrapped in JSON, hardly more often.
 const MAX_DEPTH: usize = 3;
 
-/// The value as it is and in every encoding that an answer may have it in.
+/// The value as it is and in every encoding that an answer may have it in; percent-encoded parts of that are decoded before it
+/// is searched.
 pub(super) fn encodings(value: &str) -> BTreeSet<String> {
     let mut forms = BTreeSet::from([value.to_owned(), value.trim().to_owned()]);
     forms.extend(decoded(value));
     forms.extend(in_json(value));
     forms.insert(in_html(value));
-    for set in [RFC_3986, COMPONENT, FORM] {
-        let upper = utf8_percent_encode(value, set).to_string().replace(' ', "+");
-        forms.insert(lower_hex(&upper));
-        forms.insert(upper);
-    }
+    // What is percent-encoded is looked for decoded; but not the plus sign, which may be meant.
+    forms.insert(value.replace(' ', "+"));
     for aligned in in_base64(value.as_bytes()) {
         forms.insert(aligned);
     }
@@ -114,23 +103,6 @@ fn escaped(text: &str, unfit: impl Fn(char) -> bool) -> String {
 fn in_html(value: &str) -> String {
     let escaped = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     escaped.replace('"', "&quot;").replace('\'', "&#39;")
-}
-
-/// `%2F` becomes `%2f`.
-fn lower_hex(encoded: &str) -> String {
-    let mut hex_left = 0;
-    let lowered = encoded.chars().map(|c| match c {
-        '%' => {
-            hex_left = 2;
-            c
-        }
-        _ if hex_left > 0 => {
-            hex_left -= 1;
-            c.to_ascii_lowercase()
-        }
-        _ => c,
-    });
-    lowered.collect()
 }
 
 /// The value in base64, alone or inside a longer text such as the `user:password` of basic authentication.

@@ -6,11 +6,14 @@
 //!
 //! Not found: a secret that was cut, or changed in another way than the encodings in [`super::forms`].
 
+mod decoded;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use self::decoded::Decoded;
 use super::forms::{encodings, parts};
 use super::sent::{Node, secrets_in};
 
@@ -121,7 +124,16 @@ impl Redactor {
         shown
     }
 
+    /// Where secrets stand in a text, percent-encoded in whatever way or not.
     fn matches(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = self.found_in(text);
+        if let Some(decoded) = Decoded::of(text) {
+            found.extend(self.found_in(&decoded.text).iter().filter_map(|part| decoded.origin(part)));
+        }
+        found
+    }
+
+    fn found_in(&self, text: &str) -> Vec<Range<usize>> {
         let find = |needle: &String| {
             let length = needle.len();
             text.match_indices(needle.as_str())
@@ -156,8 +168,12 @@ fn stands_alone(text: &str, found: &Range<usize>) -> bool {
 /// Control characters, line and paragraph separators and the marks that reverse the direction of text become spaces: they
 /// could hide things on a terminal. Secrets go through the same, so a secret of several lines is still found.
 fn plain(text: &str) -> String {
-    let unfit = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if unfit(c) { ' ' } else { c }).collect()
+    text.chars().map(plain_char).collect()
+}
+
+fn plain_char(c: char) -> char {
+    let unfit = c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if unfit { ' ' } else { c }
 }
 
 #[cfg(test)]

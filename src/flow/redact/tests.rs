@@ -51,6 +51,10 @@ fn encoded_values_are_hidden() {
         "p%22ss%20w%c3%b6rd%2f%3d%2b%26%3ca%3e%27~%21".to_owned(),
         "p%22ss%20w%C3%B6rd%2F%3D%2B%26%3Ca%3E'~!".to_owned(),
         "p%22ss+w%C3%B6rd%2F%3D%2B%26%3Ca%3E%27%7E%21".to_owned(),
+        "p%22ss%20w%C3%B6rd%2F%3D%2B%26%3Ca%3E%27%7E%21".to_owned(),
+        "p%22ss%20w%C3%B6rd/=+&%3Ca%3E'~!".to_owned(),
+        "p%5c%22ss%20wörd/=+&<a>'~!".to_owned(),
+        "%70\"ss+wörd%2f=%2B&<a>'%7e!".to_owned(),
         "p&quot;ss wörd/=+&amp;&lt;a&gt;&#39;~!".to_owned(),
     ] {
         assert_eq!(redactor.redact(&format!("got {echoed}.")), "got [redacted].", "{echoed}");
