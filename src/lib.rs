@@ -69,6 +69,7 @@ pub mod organisations;
 pub mod guard;
 pub mod flow;
 pub mod secret;
+pub mod loopback;
 pub mod broker;
 pub mod admin;
 pub mod metrics;

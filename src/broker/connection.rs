@@ -9,9 +9,11 @@ use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
 use lapin::{Connection, ConnectionProperties};
 use secrecy::ExposeSecret;
+use tracing::warn;
 use url::{Host, Url};
 
 use super::Error;
+use crate::loopback::is_loopback;
 use crate::secret::SecretSource;
 
 /// The first step; an error in it gets a hint about the login.
@@ -39,6 +41,24 @@ pub struct Endpoint {
     pub heartbeat: Duration,
     /// Deadline of connecting, and of every single step after it.
     pub timeout: Duration,
+}
+
+impl Endpoint {
+    /// Warns if others can read along: to be called once, by whoever is about to connect.
+    pub fn warn_if_exposed(&self) {
+        // An address that cannot be read is told of by connecting.
+        let exposed = self.url.read().is_ok_and(|url| is_exposed(url.expose_secret()));
+        if exposed {
+            warn!(
+                "AMQP_URL leads to another machine over plain amqp://: all on the way can read the password and every job; use amqps://"
+            );
+        }
+    }
+}
+
+/// Whether login and messages would cross a network in the clear.
+fn is_exposed(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.scheme() == "amqp" && !is_loopback(&url))
 }
 
 /// A client certificate and its key.
@@ -163,6 +183,19 @@ fn tls_config(endpoint: &Endpoint) -> Result<OwnedTLSConfig, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_plain_connection_to_another_machine_is_exposed() {
+        for (address, exposed) in [
+            ("amqp://guest:guest@localhost:5672/%2f", false),
+            ("amqp://127.0.0.1/", false),
+            ("amqps://rabbit.example.com", false),
+            ("amqp://rabbit.example.com", true),
+            ("amqp://u:p@10.0.0.1/vhost", true),
+        ] {
+            assert_eq!(is_exposed(address), exposed, "{address}");
+        }
+    }
 
     #[test]
     fn addresses_are_checked() {

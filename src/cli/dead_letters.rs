@@ -178,6 +178,7 @@ enum Error {
 
 /// Acts on parked messages. Succeeds only if all was done that was asked for.
 pub async fn run(config: DeadLettersConfig) -> Exit {
+    config.endpoint.warn_if_exposed();
     let end = match until_signalled(async |stop: CancellationToken| act(config, &stop).await).await {
         Ok(end) => end,
         Err(exit) => return exit,

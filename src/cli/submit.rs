@@ -102,6 +102,7 @@ enum Error {
 
 /// Submits the jobs; with `--wait`, succeeds only if every one was created.
 pub async fn run(config: SubmitConfig) -> Exit {
+    config.endpoint.warn_if_exposed();
     match submit(&config).await {
         Ok(true) => Exit::Ok,
         Ok(false) => Exit::Incomplete,

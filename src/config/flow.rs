@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::login::{Login, LoginOptions};
-use super::setting::{HttpUrl, Invalid, Setting};
+use super::setting::{HttpUrl, Invalid, Setting, Switch};
 use super::{MILLISECOND, MINUTE};
 use crate::flow::client::FlowSettings;
 use crate::flow::token::ImsSettings;
+use crate::loopback::is_loopback;
 
 /// Where Flow Service is and how to log in there.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,6 +26,10 @@ pub(super) struct FlowOptions {
     /// Base address of IMS, which issues access tokens; `/ims/token/v3` is added
     #[arg(long, env = "IMS_URL", value_name = "URL", default_value = "https://ims-na1.adobelogin.com")]
     ims_url: Setting<HttpUrl>,
+    /// `on`: credentials may go to another machine over plain `http://`, where all on the way can read them. `off`:
+    /// `FLOW_URL` and `IMS_URL` must begin with `https://`, unless they lead to this machine: `localhost`, `127.0.0.0/8` or `::1`
+    #[arg(long, env = "ALLOW_PLAIN_HTTP", value_name = "on|off", default_value = "off")]
+    allow_plain_http: Setting<Switch>,
     #[command(flatten)]
     login: LoginOptions,
 }
@@ -74,6 +79,10 @@ impl FlowOptions {
     pub(super) fn validate(self, invalid: &mut Invalid) -> Option<Flow> {
         let url = invalid.take("FLOW_URL", self.flow_url);
         let ims_url = invalid.take("IMS_URL", self.ims_url);
+        if let Some(Switch(false)) = invalid.take("ALLOW_PLAIN_HTTP", self.allow_plain_http) {
+            refuse_exposed("FLOW_URL", url.as_ref(), invalid);
+            refuse_exposed("IMS_URL", ims_url.as_ref(), invalid);
+        }
         let timeouts = self.timeouts.validate(invalid);
         let login = self.login.validate(invalid);
         let (timeout, connect_timeout) = timeouts?;
@@ -84,5 +93,13 @@ impl FlowOptions {
             connect_timeout: connect_timeout.min(IMS_TIMEOUT),
         };
         Some(Flow { settings, ims, login: login? })
+    }
+}
+
+/// Every call carries a credential: a token, a client secret, what the job holds.
+fn refuse_exposed(name: &'static str, url: Option<&HttpUrl>, invalid: &mut Invalid) {
+    if url.is_some_and(|HttpUrl(url)| url.scheme() == "http" && !is_loopback(url)) {
+        let what = "would send credentials to another machine in the clear, expected https://; ALLOW_PLAIN_HTTP=on permits it";
+        invalid.add(name, what);
     }
 }

@@ -191,9 +191,7 @@ impl Value for HttpUrl {
         let url =
             Url::parse(text).map_err(|error| format!("not a URL ({error}), expected https://HOST/PATH"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(
-                "expected a URL that starts with https:// (or http:// on a trusted network)".to_owned()
-            );
+            return Err("expected a URL that starts with https:// (or http://, on this machine)".to_owned());
         }
         if url.host().is_none() {
             return Err("the URL names no host".to_owned());

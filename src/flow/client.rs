@@ -77,7 +77,7 @@ impl FlowClient {
     pub fn new(settings: FlowSettings, keyring: Keyring, metrics: HttpMetrics) -> Result<Self, BuildError> {
         let FlowSettings { url, timeout, connect_timeout, max_idle } = settings;
         Ok(Self {
-            http: client(Limits { timeout, connect_timeout, max_idle })?,
+            http: client(&url, Limits { timeout, connect_timeout, max_idle })?,
             connections: endpoint("FLOW_URL", &url, &["connections"])?,
             specs: endpoint("FLOW_URL", &url, &["connectionSpecs"])?,
             keyring,

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::redact::Redactor;
 use super::retry_after;
+use crate::loopback::is_loopback;
 use crate::metrics::http::CallResult;
 use crate::telemetry::Chain;
 use crate::traces::HttpCall;
@@ -66,7 +67,9 @@ pub(super) struct Limits {
 /// HTTP/1.1 only, so that each call under way has a connection of its own. Over HTTP/2 all would share one, on which
 /// servers allow 100 to 200 calls; further ones would wait for their turn inside the client, where `timeout` runs, and
 /// one that was never sent would end as an unknown outcome.
-pub(super) fn client(limits: Limits) -> Result<reqwest::Client, BuildError> {
+///
+/// An answer is taken as it comes: none is asked for in compressed form, and none is unpacked.
+pub(super) fn client(base: &Url, limits: Limits) -> Result<reqwest::Client, BuildError> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .http1_only()
@@ -78,9 +81,8 @@ pub(super) fn client(limits: Limits) -> Result<reqwest::Client, BuildError> {
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(limits.max_idle)
         .tls_version_min(tls::Version::TLS_1_2);
-    // A proxy of the machine that runs the tests must not stand between them and their servers.
-    #[cfg(test)]
-    let builder = builder.no_proxy();
+    // A proxy is another machine, and would get in the clear what is meant for this one. Over https it gets nothing.
+    let builder = if is_loopback(base) { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| BuildError::Https(Chain(&error.without_url()).to_string()))
 }
 

@@ -7,7 +7,7 @@ use connection_worker::cli::Cli;
 use connection_worker::config;
 use tempfile::NamedTempFile;
 
-use crate::support::command::{Ran, run};
+use crate::support::command::{Ran, run, run_with_input};
 
 /// A configuration that is right. Nobody listens at these addresses, and nobody is asked to.
 const RIGHT: [(&str, &str); 3] =
@@ -385,5 +385,52 @@ async fn every_setting_says_what_it_means() {
     let all = config::command::<Cli>();
     for setting in config::describe(all.find_subcommand("run").unwrap()) {
         assert!(setting.help.len() > 10, "{setting:?}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_go_to_no_other_machine_in_the_clear() {
+    let ims = [("ACCESS_TOKEN", ""), ("API_KEY", ""), ("IMS_CLIENT_ID", "id"), ("IMS_CLIENT_SECRET", "s")];
+    for name in ["FLOW_URL", "IMS_URL"] {
+        for exposed in
+            ["http://10.0.0.1:8080/", "http://service", "http://127.0.0.1.example.com", "http://0.0.0.0/"]
+        {
+            let changes = [&ims[..], &[(name, exposed)]].concat();
+            let problems = problems(&[&RIGHT[..], &changes].concat()).await;
+            let [(refused, what)] = &problems[..] else { panic!("{problems:?}") };
+            assert_eq!(refused, name, "{exposed}");
+            assert!(what.contains("https://") && what.contains("ALLOW_PLAIN_HTTP=on"), "{what}");
+            let allowed = [&changes[..], &[("ALLOW_PLAIN_HTTP", "on")]].concat();
+            assert_eq!(complaints(&allowed).await, [""; 0], "{exposed}");
+        }
+        for safe in ["http://localhost:8080", "http://127.1.2.3", "http://[::1]:8080", "https://service"] {
+            assert_eq!(complaints(&[&ims[..], &[(name, safe)]].concat()).await, [""; 0], "{safe}");
+        }
+    }
+    assert_eq!(complaints(&[("ALLOW_PLAIN_HTTP", "yes")]).await, ["ALLOW_PLAIN_HTTP"]);
+}
+
+/// In TEST-NET-1 (RFC 5737), where nobody is.
+const ELSEWHERE: &str = "192.0.2.1:5672";
+
+#[tokio::test]
+async fn a_plain_connection_to_a_broker_elsewhere_is_warned_of_once() {
+    let admin = ("ADMIN_ADDR", "127.0.0.1:0");
+    let soon = [("AMQP_TIMEOUT", "200ms"), ("BROKER_GIVE_UP", "1s"), admin];
+    let warning = "over plain amqp://";
+    for args in [&["run"][..], &["submit"], &["dead-letters", "list"]] {
+        for (scheme, host, times) in [
+            ("amqp", ELSEWHERE, 1),
+            ("amqps", ELSEWHERE, 0),
+            ("amqp", "127.0.0.1:1", 0),
+            ("amqp", "localhost:1", 0),
+        ] {
+            let url = format!("{scheme}://user:pa55-canary@{host}/");
+            let env = [&RIGHT[..], &[("AMQP_URL", &*url)], &soon].concat();
+            let ran = run_with_input(args, &env, r#"{"jobId":"x"}"#).await;
+            assert_eq!(ran.code, Some(69), "{args:?} {url}: {ran:?}");
+            assert_eq!(ran.stderr.matches(warning).count(), times, "{args:?} {url}: {}", ran.stderr);
+            assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
+        }
     }
 }

@@ -243,3 +243,11 @@ async fn existing_queues_are_used_as_they_are() {
     assert_eq!(done, ["early", "late"]);
     scene.settled().await;
 }
+
+/// It is another machine, and would see in the clear what is meant for this one.
+#[tokio::test]
+async fn no_proxy_comes_between_the_worker_and_its_own_machine() {
+    let nobody = "http://127.0.0.1:1";
+    let scene = Scene::start(&[("http_proxy", nobody), ("HTTP_PROXY", nobody), ("ALL_PROXY", nobody)]).await;
+    assert_eq!(scene.ask(&job("direct")).await["status"], "created");
+}

@@ -59,7 +59,7 @@ impl ImsClient {
         let ImsSettings { url, timeout, connect_timeout } = settings;
         let limits = Limits { timeout: *timeout, connect_timeout: *connect_timeout, max_idle: 1 };
         let url = endpoint("IMS_URL", url, &["ims", "token", "v3"])?;
-        Ok(Self { http: client(limits)?, url, metrics })
+        Ok(Self { http: client(&url, limits)?, url, metrics })
     }
 
     pub(super) fn metrics(&self) -> HttpMetrics {
