@@ -3,6 +3,7 @@
 //! Liveness asks only whether the event loop answers: restarting the worker mends neither the broker nor the API.
 //! Readiness says whether jobs are being taken.
 
+mod serve;
 mod status;
 
 use std::future::Future;
@@ -68,20 +69,20 @@ impl Admin {
         self.listener.local_addr()
     }
 
-    /// Serves until `end`.
+    /// Serves until `end`, within bounds.
     pub async fn serve(
         self,
         metrics: Metrics,
         readiness: Readiness,
         end: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
+    ) {
         let router = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(render_metrics))
             .merge(status::routes())
             .with_state(Served { metrics, readiness });
-        axum::serve(self.listener, router).with_graceful_shutdown(end).await
+        serve::serve(self.listener, router, end).await;
     }
 }
 

@@ -13,6 +13,7 @@
 )]
 
 mod ack_order;
+mod admin;
 mod alerts;
 mod api_failures;
 mod asyncapi;
@@ -34,6 +35,7 @@ mod fault_matrix;
 mod flow_tls;
 mod happy_path;
 mod harness;
+mod hostile_answers;
 mod logs;
 mod memory;
 mod metrics;

@@ -11,6 +11,7 @@ pub(crate) mod command;
 pub(crate) mod corner;
 pub(crate) mod counters;
 pub(crate) mod eventually;
+pub(crate) mod hostile;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod prometheus;
