@@ -7,10 +7,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Tokens and client secrets are a few KiB at most; whatever is longer is the wrong file.
 const MAX_LENGTH: u64 = 64 * 1024;
+
+/// For the longest secret, and for what `read_to_end` wants to see beyond the end of a file.
+const ROOM: usize = 64 * 1024 + 64;
 
 /// Where a secret comes from.
 #[derive(Clone)]
@@ -60,13 +64,14 @@ impl SecretSource {
 fn read_file(path: &Path) -> Result<SecretString, SecretError> {
     let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
+    // Room for all of it, or what it has outgrown would be left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(ROOM));
     file.take(MAX_LENGTH + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_LENGTH {
         return Err(SecretError::TooLong(path.to_owned()));
     }
-    let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText(path.to_owned()))?;
-    let value = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::NotText(path.to_owned()))?;
+    let value = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
     if value.is_empty() {
         return Err(SecretError::EmptyFile(path.to_owned()));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
+use secrecy::zeroize::Zeroizing;
 
 use super::Error;
 use super::acks::Acks;
@@ -16,7 +17,7 @@ use crate::contract::history::History;
 /// A message and the duty to settle it. Dropped unsettled, it comes again when the session ends.
 #[derive(Debug)]
 pub struct Delivery {
-    /// Its content.
+    /// Its content, wiped when nobody needs it any more.
     pub body: Bytes,
     /// Its properties.
     pub properties: Properties,
@@ -60,7 +61,7 @@ impl Delivery {
         let history = History::read(|name| properties.header_text(name));
         let delivery_count = properties.header_text("x-delivery-count").and_then(|text| text.parse().ok());
         Self {
-            body: Bytes::from(delivery.data),
+            body: Bytes::from_owner(Zeroizing::new(delivery.data)),
             properties,
             history,
             delivery_count,

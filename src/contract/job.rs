@@ -125,7 +125,7 @@ pub struct Job {
     pub form: Form,
     /// What looks wrong with its `auth`, going by the catalogue of sources.
     pub remarks: Remarks,
-    /// The body of `POST /connections`. It carries credentials.
+    /// The body of `POST /connections`. It carries credentials, and is wiped when nobody needs it any more.
     pub body: Bytes,
 }
 

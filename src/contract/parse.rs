@@ -5,6 +5,7 @@ use std::str::Utf8Error;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use secrecy::zeroize::Zeroizing;
 use serde_json::value::RawValue;
 
 use super::auth;
@@ -221,7 +222,7 @@ fn resolve(
         connection_spec: &connection_spec,
     };
     let body = match serde_json::to_vec(&body) {
-        Ok(body) => Bytes::from(body),
+        Ok(body) => Bytes::from_owner(Zeroizing::new(body)),
         Err(error) => {
             problems.add("connection", format!("cannot be written as JSON: {error}"));
             return None;
