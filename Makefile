@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos bench bench-quick bench-protection bench-publish lint docs check readme image image-check asyncapi status-page ops-check
+.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos fuzz audit bench bench-quick bench-protection bench-publish lint docs check readme image image-check asyncapi status-page ops-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,13 @@ chaos: ## Storm for SECONDS=300 with SEED=1; nothing may be lost or created twic
 			cargo test --locked --test it -- --exact --nocapture \
 			chaos::a_storm_loses_nothing_and_creates_nothing_twice || status=1; \
 	done; exit $$status
+
+fuzz: SECONDS ?= 60
+fuzz: ## Feed nonsense to each fuzz target for SECONDS=60; needs a nightly compiler
+	@deploy/dev/fuzz.sh $(SECONDS) $(TARGETS)
+
+audit: ## Check licences, sources and advisories of all dependencies against .deny.toml
+	@deploy/dev/audit.sh
 
 # Never against somebody's own broker: its figures would say nothing, and it would suffer.
 BENCH = env -u AMQP_URL cargo bench --locked --bench bench --
@@ -102,4 +109,4 @@ image-check: ## Build the image where there is no registry, and try it; as root
 ops-check: ## Check Kubernetes, compose and Prometheus files against their schemas
 	@deploy/dev/ops.sh
 
-check: lint docs test ## Everything that CI runs
+check: lint docs test ## All that CI runs, but for `make audit`

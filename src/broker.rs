@@ -13,6 +13,8 @@ pub mod death;
 pub mod delivery;
 pub mod depths;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod inspect;
 pub mod parked;
 pub mod properties;

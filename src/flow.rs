@@ -6,6 +6,8 @@
 pub mod client;
 pub mod failure;
 mod forms;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod problem;
 pub mod reach;

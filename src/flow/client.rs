@@ -67,8 +67,8 @@ pub struct FlowClient {
 }
 
 /// A refused or failed call, and whether another token might change that.
-struct Refused {
-    failure: Failure,
+pub(super) struct Refused {
+    pub(super) failure: Failure,
     bad_token: bool,
 }
 
@@ -125,7 +125,7 @@ impl FlowClient {
         if let Some(retry_after) = answer.retry_after().filter(|_| answer.status == 429) {
             self.metrics.told_to_wait(retry_after);
         }
-        if answer.is_success() { Ok(answer) } else { Err(refused(&answer, sent, login)) }
+        if answer.is_success() { Ok(answer) } else { Err(refused(&answer, &redactor(sent, login))) }
     }
 
     /// Makes a call for an organisation, and once more with another token if that may help. A call is repeated for this and
@@ -209,12 +209,11 @@ fn with_headers(
         .header(ACCEPT, JSON))
 }
 
-/// What a refusal says.
-fn refused(answer: &Answer, sent: &Bytes, login: &Login) -> Refused {
+/// What a refusal says, as far as the redactor lets it through.
+pub(super) fn refused(answer: &Answer, redactor: &Redactor) -> Refused {
     let problem = Problem::read(&answer.body, answer.request_id());
-    let redactor = redactor(sent, login);
     let code = problem.code.as_deref();
-    let description = answer.describe(problem.message.as_deref(), code, &redactor);
+    let description = answer.describe(problem.message.as_deref(), code, redactor);
     let advice = match answer.status {
         300..=399 => " (a redirect, which is not followed: FLOW_URL may be wrong)",
         _ => "",

@@ -110,7 +110,8 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     /// Whether the body is whole.
     pub(super) end: End,
-    headers: HeaderMap,
+    /// The headers.
+    pub(super) headers: HeaderMap,
 }
 
 /// How the body of an answer ended.
