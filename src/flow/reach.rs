@@ -43,7 +43,7 @@ pub async fn reach(
     base: &Url,
     timeout: Duration,
 ) -> Result<Reached, Unreached> {
-    let http = client(Limits { timeout, connect_timeout: timeout, max_idle: 0 })?;
+    let http = client(base, Limits { timeout, connect_timeout: timeout, max_idle: 0 })?;
     let (asked, started) = (SystemTime::now(), tokio::time::Instant::now());
     let answer = exchange(http.get(endpoint(setting, base, &[])?), MAX_BODY)
         .await

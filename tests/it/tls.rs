@@ -152,6 +152,7 @@ async fn a_flow_service_with_an_old_tls_gets_no_token() {
         ims_org_id: "1234@AdobeOrg".to_owned(),
         sandbox_name: "dev".to_owned(),
         body: "{}".into(),
+        attempts_before: 0,
     };
     assert_eq!(flow.create(&request).await.unwrap_err().kind, FailureKind::NotSent);
     assert_refused(&served.await.unwrap());
