@@ -109,4 +109,4 @@ image-check: ## Build the image where there is no registry, and try it; as root
 ops-check: ## Check Kubernetes, compose and Prometheus files against their schemas
 	@deploy/dev/ops.sh
 
-check: lint docs test ## All that CI runs, but for `make audit`
+check: lint docs test ## Everything that CI runs

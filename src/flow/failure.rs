@@ -111,18 +111,17 @@ pub fn meanings() -> Vec<Meaning> {
     codes.dedup();
     for status in [400, 401, 403, 503] {
         let by_status = (classify(status, None), asks_for_fresh_token(status, None));
+        let other = (classify(status, Some(NO_CODE)), asks_for_fresh_token(status, Some(NO_CODE)));
         for (shown, code) in &codes {
             let (kind, fresh_token) =
                 (classify(status, Some(code)), asks_for_fresh_token(status, Some(code)));
             // A code without meaning at this status is as good as any other: it says nothing of its own.
-            let usual = (classify(status, Some(NO_CODE)), asks_for_fresh_token(status, Some(NO_CODE)));
-            if (kind, fresh_token) != by_status && (kind, fresh_token) != usual {
+            if (kind, fresh_token) != other {
                 rows.push(Meaning { statuses: status..=status, code: Some(shown), kind, fresh_token });
             }
         }
-        let (kind, fresh_token) =
-            (classify(status, Some(NO_CODE)), asks_for_fresh_token(status, Some(NO_CODE)));
-        if (kind, fresh_token) != by_status {
+        let (kind, fresh_token) = other;
+        if other != by_status {
             rows.push(Meaning { statuses: status..=status, code: Some("any other"), kind, fresh_token });
         }
     }

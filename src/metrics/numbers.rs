@@ -54,7 +54,10 @@ impl Numbers {
             series.labels.iter().any(|(known, found)| known == name && found == value)
         };
         let series = self.0.get(name).into_iter().flatten();
-        series.filter(|series| labels.iter().all(|label| has(series, label))).map(|series| series.value).sum()
+        let values =
+            series.filter(|series| labels.iter().all(|label| has(series, label))).map(|series| series.value);
+        // `sum` of nothing is -0.
+        values.fold(0.0, std::ops::Add::add)
     }
 
     /// The sums of the numbers of this name by the value of one label, in alphabetical order.
