@@ -151,7 +151,8 @@ async fn the_settings_that_are_deployed_are_right() {
     let compose = deployed("compose.yaml");
     let pairs = lines(&compose).filter_map(|line| line.split_once(": "));
     let env = pairs.filter(|(name, _)| known.contains_key(*name));
-    assert_right("compose", &env.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()).await;
+    let env = env.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect();
+    assert_right("compose", &env).await;
 }
 
 /// A worker without a broker serves its admin port all the same.

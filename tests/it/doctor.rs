@@ -283,7 +283,7 @@ async fn a_flow_service_that_is_away_is_found() {
     report.assert_only("flow.reach", &["cannot be reached", "nobody listens there", "FLOW_URL"]);
     assert_eq!(report.of("flow.access")[0]["message"], "flow.reach failed");
     assert_eq!(report.of("clock")[0]["message"], "this machine is level with IMS");
-    let report = doctor(&corner, &[("FLOW_URL", "http://no-such-host.invalid/")]).await;
+    let report = doctor(&corner, &[("FLOW_URL", "https://no-such-host.invalid/")]).await;
     report.assert_only("flow.reach", &["no-such-host.invalid has no address here"]);
 
     corner.sim.fault(json!({ "endpoint": "find", "fault": { "kind": "status", "status": 503 } })).await;

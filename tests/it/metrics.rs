@@ -79,8 +79,16 @@ async fn the_page_says_what_it_is() {
 async fn there_is_nothing_else_on_the_admin_port() {
     let mut worker = lonely_worker();
     worker.admin_addr().await;
-    for path in ["/", "/metrics/", "/metrics/x", "/livez/..", "/admin", "/debug/pprof", "/%2e%2e/etc/passwd"]
-    {
+    for path in [
+        "//",
+        "/status",
+        "/metrics/",
+        "/metrics/x",
+        "/livez/..",
+        "/admin",
+        "/debug/pprof",
+        "/%2e%2e/etc/passwd",
+    ] {
         assert_eq!(worker.admin(path).await.unwrap().status, 404, "{path}");
     }
 }
@@ -122,7 +130,7 @@ async fn assert_health(worker: &WorkerProcess, connected: bool) {
 }
 
 /// What has been counted after [`the_counters_tell_what_happened`]; everything else stands at 0, or is a time.
-const COUNTED: [(&str, f64); 40] = [
+const COUNTED: [(&str, f64); 41] = [
     (r"amqp_sessions_total", 1.0),
     (r#"attempt_failures_total{kind="refused"}"#, 1.0),
     (r#"attempt_failures_total{kind="throttled"}"#, 1.0),
@@ -138,6 +146,7 @@ const COUNTED: [(&str, f64); 40] = [
     (r#"job_duration_seconds_count{outcome="invalid_job"}"#, 1.0),
     (r#"job_duration_seconds_count{outcome="rejected"}"#, 1.0),
     (r"job_attempts_count", 6.0),
+    (r#"job_credentials_total{form="clear"}"#, 5.0),
     (r"job_payload_bytes_count", 6.0),
     (r#"jobs_completed_total{outcome="created"}"#, 4.0),
     (r#"jobs_completed_total{outcome="invalid_job"}"#, 1.0),

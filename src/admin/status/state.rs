@@ -29,7 +29,7 @@ pub(super) fn of(served: &Served) -> Value {
             "total": of_flow("http_requests_total"),
             "inFlight": of_flow("http_requests_in_flight"),
             "seconds": of_flow("http_request_duration_seconds_sum"),
-            "limited": numbers.sum("http_rate_limited_total", &[]),
+            "limited": numbers.sum("http_requests_total", &[("upstream", "flow"), ("status", "429")]),
             "retries": numbers.sum("retries_scheduled_total", &[]),
             "denied": numbers.sum("calls_denied_total", &[]),
         },
@@ -75,16 +75,13 @@ fn health(is_ready: bool, numbers: &Numbers) -> Value {
 }
 
 fn breakers(numbers: &Numbers) -> Value {
-    let open = numbers.by("circuit_breaker_open", "breaker");
-    let states = open.into_iter().map(|(breaker, open)| {
-        let state = match open {
-            0.0 => "closed",
-            1.0 => "open",
-            _ => "half open",
-        };
-        json!({ "breaker": breaker, "state": state })
+    const NAME: &str = "circuit_breaker_state";
+    let is_in = |breaker, state| numbers.sum(NAME, &[("breaker", breaker), ("state", state)]) > 0.0;
+    let rows = numbers.by(NAME, "breaker").into_keys().map(|breaker| {
+        let state = ["open", "half_open"].into_iter().find(|state| is_in(breaker, state));
+        json!({ "breaker": breaker, "state": state.unwrap_or("closed").replace('_', " ") })
     });
-    states.collect()
+    rows.collect()
 }
 
 fn organisations(numbers: &Numbers) -> Value {

@@ -187,7 +187,7 @@ async fn a_service_that_cannot_be_reached_creates_nothing() {
             }
         });
         let urls = [
-            "http://flow.invalid".to_owned(),
+            "https://flow.invalid".to_owned(),
             "http://127.0.0.1:1".to_owned(),
             format!("https://{answering}"),
         ];
