@@ -90,7 +90,7 @@ const SEVERAL: [(&str, &str); 4] =
     [("2114-…", "2114-400"), ("2115-…", "2115-400"), ("1…-401", "1001-401"), ("1…-403", "1002-403")];
 
 /// What every answer means that is not a 2xx: by status alone, and by codes that say otherwise. For people: it asks
-/// [`classify`] about each.
+/// the code that classifies about each.
 pub fn meanings() -> Vec<Meaning> {
     let mut rows: Vec<Meaning> = Vec::new();
     for status in 300..=599 {
