@@ -106,7 +106,7 @@ image: ## Build the image, with docker, podman or buildah
 image-check: ## Build the image where there is no registry, and try it; as root
 	@deploy/dev/image.sh check
 
-ops-check: ## Check Kubernetes, compose and Prometheus files against their schemas
+ops-check: ## Check Kubernetes, compose, Prometheus and AsyncAPI files, and the alerts
 	@deploy/dev/ops.sh
 
 check: lint docs test ## Everything that CI runs

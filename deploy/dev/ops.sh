@@ -118,6 +118,11 @@ check_prometheus() {
     }
 }
 
+# The alerts, each of which has to fire and to be silent.
+check_alerts() { "$DEV/prometheus.sh" alerts >&2; }
+
+check_asyncapi() { "$DEV/asyncapi.sh" >&2; }
+
 # The judges see what they are to see: a slip in each kind of object is found.
 check_judges() {
     local slip
