@@ -50,7 +50,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub struct GuardRules {
     /// When breakers open.
     pub breaker: BreakerRules,
-    /// How many repeated calls may fail in the long run, as a share of the first ones that succeed, from 0 to 1.
+    /// How many repeated calls may fail in the long run, as a share of the calls that succeed, from 0 to 1.
     pub retry_share: f64,
     /// Most jobs in hand at a time, of all organisations together.
     pub places: u16,

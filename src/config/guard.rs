@@ -25,7 +25,7 @@ pub(super) struct GuardOptions {
     /// Longest pause before something that is down is tried again; the first is 1s
     #[arg(long, env = "BREAKER_PAUSE", value_name = "DURATION", default_value = "4s")]
     breaker_pause: Setting<Duration>,
-    /// How many repeated calls may fail in the long run, as a share of the first calls that succeed; beyond that they wait
+    /// How many repeated calls may fail in the long run, as a share of the calls that succeed; beyond that they wait
     /// for a minute. With 1 there is no bound
     #[arg(long, env = "RETRY_BUDGET", value_name = "SHARE", default_value = "0.2")]
     retry_budget: Setting<Share>,

@@ -1,6 +1,6 @@
 //! The retry budget: what keeps repeated calls from multiplying the load on an ill service. Pure: told the time.
 //!
-//! A bucket of tokens, of which a repeated call that fails takes some and a first one that succeeds gives some; calls are
+//! A bucket of tokens, of which a repeated call that fails takes some and every call that succeeds gives some; calls are
 //! repeated only while it is more than half full. That is the retry throttling of gRPC (gRFC A6), with the capacity and costs
 //! of the AWS SDKs' standard retry mode (`aws-smithy-runtime`): 500, 14 for a failure, 5 for a 429. It takes nothing from
 //! jobs that come again while all is well, as after a replay. The bucket also fills by itself and is never below nothing,
@@ -30,14 +30,14 @@ const THROTTLED: f64 = 5.0;
 pub(super) struct Budget {
     capacity: f64,
     tokens: f64,
-    /// What a first call gives that succeeds.
+    /// What a call gives that succeeds, repeated or not: where repeats succeed, there is a use in them.
     reward: f64,
     filled_at: Instant,
 }
 
 impl Budget {
     /// A full one, `size` times as large as that of the AWS SDKs. In the long run as many repeated calls may fail as are
-    /// `share` of the first ones that succeed; if that is all of them, there is no bound.
+    /// `share` of the calls that succeed; if that is all of them, there is no bound.
     pub(super) fn new(size: f64, share: f64, now: Instant) -> Self {
         let capacity = if share < 1.0 { CAPACITY * size } else { f64::INFINITY };
         Self { capacity, tokens: capacity, reward: share * FAILURE, filled_at: now }
@@ -59,8 +59,8 @@ impl Budget {
         let change = match (repeated, failure) {
             (true, Some(FailureKind::Throttled)) => -THROTTLED,
             (true, Some(_)) => -FAILURE,
-            (false, None) => self.reward,
-            (true, None) | (false, Some(_)) => 0.0,
+            (_, None) => self.reward,
+            (false, Some(_)) => 0.0,
         };
         self.tokens = (self.tokens + change).clamp(0.0, self.capacity);
     }
@@ -106,6 +106,25 @@ mod tests {
             repeat(&mut budget, FailureKind::NotSent)
         });
         assert!((1_990..=2_010).contains(&repeats.count()));
+    }
+
+    /// The jobs of a brown-out in which three calls in ten fail, and the repeats of which come long after the first calls.
+    #[tokio::test(start_paused = true)]
+    async fn who_succeeds_in_the_end_is_not_held_back_for_having_been_repeated() {
+        let mut budget = Budget::new(1.0, 0.2, Instant::now());
+        let mut failed = 0;
+        for call in 0..10_000 {
+            let fails = call % 10 < 3;
+            budget.ended(false, fails.then_some(FailureKind::Unavailable));
+            failed += u32::from(fails);
+        }
+        let mut held_back = 0;
+        for call in 0..failed {
+            let fails = call % 10 == 9;
+            held_back += u32::from(!budget.allows(Instant::now()));
+            budget.ended(true, fails.then_some(FailureKind::Unavailable));
+        }
+        assert_eq!(held_back, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -134,8 +134,9 @@ impl Learnt {
     fn grow(&mut self, now: Instant, used: f64) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         let curve = self.too_much * (1.0 + (1.0 - CUT) * ((passed - RETURN) / RETURN).powi(3));
-        let most = (used * BEYOND_USE).max(self.too_much);
-        self.rate = curve.clamp(LEAST, most.max(LEAST));
+        // What it has grown to it keeps while nothing is called: jobs that wait come back in waves.
+        let most = (used * BEYOND_USE).max(self.too_much).max(self.rate);
+        self.rate = curve.clamp(LEAST, most);
     }
 }
 
@@ -282,6 +283,18 @@ mod tests {
             let wait = pace.take(now).err().unwrap_or_default();
             assert_eq!(wait.as_secs(), least, "{asked}");
         }
+    }
+
+    #[test]
+    fn it_recovers_from_nearly_nothing_though_calls_come_in_waves() {
+        let start = Instant::now();
+        let (mut pace, mut service) = (Pace::new(None, SECOND * 3600, start), Service::new(0.0, start));
+        calls(&mut pace, &mut service, start, 30);
+        let well = start + SECOND * 30;
+        let mut service = Service::new(1e6, well);
+        let mut wave = |number| calls(&mut pace, &mut service, well + SECOND * 7 * number, 2).0;
+        let answered: u32 = (0..12).map(&mut wave).sum();
+        assert!(answered > 1_000, "{answered} answered within {:?} that begin with one a second", SECOND * 84);
     }
 
     #[test]
