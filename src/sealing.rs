@@ -7,7 +7,8 @@
 //! * age has no associated data, so that nothing would bind a text to its job but what the worker compares by itself.
 //! * JWE has, but lets the text choose its algorithms, and josekit, the Rust crate for it, brings OpenSSL.
 //! * HPKE has one fixed suite, and is in the tree already, in rustls on aws-lc-rs: no new crate. Python's `cryptography`
-//!   has it, Node `@hpke/core`, Java Bouncy Castle (`org.bouncycastle.crypto.hpke`) and Go its standard library.
+//!   has it, Node `@hpke/core`, Java Bouncy Castle (`org.bouncycastle.crypto.hpke`) and Go `crypto/hpke`; the last two
+//!   are untried.
 //!
 //! What a text is bound to goes into HPKE's `info`, and its `aad` stays empty: section 8.1 of the RFC says so for single-shot
 //! use, and some libraries offer no `aad`. Knows nothing of jobs beyond [`Binding`]; no error and no `Debug` here shows a key.

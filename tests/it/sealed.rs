@@ -9,6 +9,7 @@ use lapin::BasicProperties;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::schema::Schema;
 use crate::support::broker::Broker;
 use crate::support::command::{Ran, run, run_with_input};
 use crate::support::corner::{Corner, ORG, SANDBOX, SOON, job};
@@ -67,8 +68,17 @@ async fn a_sealed_job_is_done_and_one_in_the_clear_is_refused() {
     let env = [("SEALING_KEY_FILES", keys.path("worker.key")), ("REQUIRE_SEALED", "true".to_owned())];
     let scene = Scene::start(&env.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
     let clear = placed("job-1");
-    let reply = scene.ask(&sealed(&clear, &key).await).await;
+    let sealed = sealed(&clear, &key).await;
+    let reply = scene.ask(&sealed).await;
     assert_eq!(reply["status"], "created", "{reply}");
+    for schema in [Schema::printed("job").await, Schema::in_asyncapi("job").await] {
+        assert_eq!(schema.check(&sealed), Ok(()));
+        for bound_to in ["jobId", "imsOrgId", "sandboxName"] {
+            let mut job = sealed.clone();
+            job.as_object_mut().unwrap().remove(bound_to);
+            assert!(schema.check(&job).is_err(), "without {bound_to}");
+        }
+    }
     let requests = scene.sim.requests().await;
     let sent: Value = serde_json::from_str(requests[0]["body"].as_str().unwrap()).unwrap();
     assert_eq!(sent["auth"], clear["connection"]["auth"], "Flow Service gets them in the clear");
