@@ -85,7 +85,9 @@ impl Delivery {
     }
 
     /// Settles it. Consumes it: there is no second time.
-    pub async fn settle(self, settlement: Settlement) -> Result<Settled, Error> {
+    pub async fn settle(mut self, settlement: Settlement) -> Result<Settled, Error> {
+        // The broker sends the next one for it before this returns, and that can take seconds while it is busy.
+        self.body = Bytes::new();
         let settled = match settlement {
             Settlement::Ack => step(self.timeout, "acknowledge a job", self.acknowledge()).await,
             Settlement::Requeue => step(self.timeout, "hand a job back", self.hand_back()).await,

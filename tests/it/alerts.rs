@@ -188,6 +188,7 @@ fn every_line_that_the_runbook_looks_for_is_logged() {
         "src/guard.rs",
         "src/handler/lookup.rs",
         "src/reload.rs",
+        "src/traces/otlp.rs",
         "src/worker/answer.rs",
     ];
     let code: String = sources.map(read).concat();

@@ -90,7 +90,8 @@ async fn a_backlog_of_large_jobs_does_not_grow_the_worker() {
     let patience = PATIENCE + Duration::from_millis(50 * jobs);
     eventually("all are answered", patience, async || {
         let replies = scene.vhost.depth(&scene.reply_queue()).await;
-        if u64::from(replies) == jobs { Ok(()) } else { Err(replies) }
+        // A broker that its disk holds up for seconds is left, and what was in hand is answered once more.
+        if u64::from(replies) >= jobs { Ok(()) } else { Err(replies) }
     })
     .await;
     let report = scene.sim.report().await;
