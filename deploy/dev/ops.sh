@@ -111,11 +111,13 @@ YAML
 check_compose() { validate compose "$DEPLOY/compose.yaml"; }
 
 check_prometheus() {
-    local said
-    said=$("$PROMTOOL" check config "$DEPLOY/prometheus/prometheus.yml") || {
-        say "$said"
-        return 1
-    }
+    local config said
+    for config in prometheus local; do
+        said=$("$PROMTOOL" check config "$DEPLOY/prometheus/$config.yml") || {
+            say "$said"
+            return 1
+        }
+    done
 }
 
 # The alerts, each of which has to fire and to be silent.

@@ -294,7 +294,11 @@ mod tests {
         let mut service = Service::new(1e6, well);
         let mut wave = |number| calls(&mut pace, &mut service, well + SECOND * 7 * number, 2).0;
         let answered: u32 = (0..12).map(&mut wave).sum();
-        assert!(answered > 1_000, "{answered} answered within {:?} that begin with one a second", SECOND * 84);
+        assert!(
+            answered > 1_000,
+            "{answered} answered within {:?} that begin with one a second",
+            SECOND * 84
+        );
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Decision {
                 trials = history.trials,
                 duration_seconds,
                 wait = tier.map_or("queue", Tier::as_str),
-                error = why,
+                error = (!why.is_empty()).then_some(why.as_str()),
                 "the job waits to be tried again"
             ),
             Self::HandBack => info!(outcome, duration_seconds, "job done"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use connection_worker::sources;
 use serde_json::{Value, json};
 
-use crate::support::command::{on_terminal, piped, run};
+use crate::support::command::{on_terminal, piped, run, run_with_input};
 use crate::support::corner::{Corner, ORG, SANDBOX};
 use crate::support::scene::Scene;
 
@@ -29,6 +29,17 @@ async fn the_examples_of_all_sources_are_created() {
     assert_eq!(specs, sources::ALL.iter().map(|source| source.spec_id).collect());
     let report = scene.sim.report().await;
     assert_eq!((&report["created"], &report["distinct"]), (&json!(examples), &json!(examples)));
+}
+
+/// As the README has it in `From the demo to a worker that is watched`.
+#[tokio::test]
+async fn an_example_without_its_id_can_be_sent_many_times() {
+    let scene = Scene::start(&[]).await;
+    let example = run(&["sources", "hubspot"], &[]).await.stdout;
+    let without_id: String = example.lines().filter(|line| !line.contains("jobId")).collect();
+    let env = [("AMQP_URL", scene.amqp_url.as_str()), ("JOB_QUEUE", &scene.jobs_queue())];
+    let ran = run_with_input(&["submit", "--count", "3", "--wait"], &env, &without_id).await;
+    assert_eq!((ran.code, printed(&ran.stdout).len()), (Some(0), 3), "{}", ran.stderr);
 }
 
 #[tokio::test]
