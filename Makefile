@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos fuzz audit bench bench-quick bench-protection bench-publish lint docs check readme image image-check asyncapi status-page ops-check
+.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos fuzz audit bench bench-quick bench-protection bench-publish lint docs check readme image image-check sbom asyncapi status-page ops-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ docs: ## Build the documentation; a broken link fails
 
 readme: ## Write the tables of the README and the scaling guide, and deploy/asyncapi.json, anew
 	BLESS=1 cargo test --locked --test it -- readme:: asyncapi::
+
+sbom: ## Write what the worker is made of, as CycloneDX, to target/sbom
+	@deploy/dev/sbom.sh
 
 asyncapi: ## Check deploy/asyncapi.json with AsyncAPI's own parser, from npm
 	@deploy/dev/asyncapi.sh
