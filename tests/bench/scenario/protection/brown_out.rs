@@ -27,8 +27,8 @@ pub(super) async fn run(stand: &Stand) -> Vec<Target> {
     work.replies(MOST).await;
     let took = began.elapsed();
     let counted = work.simulator.report().await;
-    let creates = count(&counted, "/requests/create");
-    let others = calls(&counted) as f64 - creates;
+    let attempts = count(&counted, "/requests/create");
+    let others = calls(&counted) as f64 - attempts;
     let dead = work.place.dead().await;
     let created = work.created(MOST).await;
     work.running.stop().await;
@@ -38,7 +38,7 @@ pub(super) async fn run(stand: &Stand) -> Vec<Target> {
     ));
     let per_job = Bound::AtMost(1.2 * (1.0 + RETRY_BUDGET));
     vec![
-        Target::new("brown-out, 30 % fail: creates per job", per_job, Some(creates / MOST as f64)),
+        Target::new("brown-out, 30 % fail: creates per job", per_job, Some(attempts / MOST as f64)),
         Target::new("brown-out: jobs created of those", Bound::AtLeast(MOST as f64), Some(created as f64)),
         Target::new("brown-out: dead letters", Bound::AtMost(0.0), Some(dead as f64)),
     ]
