@@ -12,10 +12,7 @@ TOOLS=$PWD/target/tools
 
 say() { printf 'audit.sh: %s\n' "$*" >&2; }
 
-if ! "$TOOLS/bin/cargo-deny" --version 2>/dev/null | grep -qF " $VERSION"; then
-    say "installing cargo-deny $VERSION into target/tools, once"
-    cargo install cargo-deny --version "$VERSION" --locked --root "$TOOLS"
-fi
+deploy/dev/cargo-tool.sh cargo-deny "$VERSION"
 PATH=$TOOLS/bin:$PATH
 
 status=0

@@ -20,10 +20,7 @@ shift
 cd "$(dirname "$0")/../.."
 TOOLS=$PWD/target/tools
 
-if ! "$TOOLS/bin/cargo-fuzz" --version 2>/dev/null | grep -qF " $VERSION"; then
-    echo "fuzz.sh: installing cargo-fuzz $VERSION into target/tools, once" >&2
-    cargo install cargo-fuzz --version "$VERSION" --locked --root "$TOOLS"
-fi
+deploy/dev/cargo-tool.sh cargo-fuzz "$VERSION"
 PATH=$TOOLS/bin:$PATH
 
 fuzz() {

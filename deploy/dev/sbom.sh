@@ -9,10 +9,7 @@ VERSION=0.5.9
 cd "$(dirname "$0")/../.."
 TOOLS=$PWD/target/tools
 
-if ! "$TOOLS/bin/cargo-cyclonedx" cyclonedx --version 2>/dev/null | grep -qF " $VERSION"; then
-    echo "sbom.sh: installing cargo-cyclonedx $VERSION into target/tools, once" >&2
-    cargo install cargo-cyclonedx --version "$VERSION" --locked --root "$TOOLS"
-fi
+deploy/dev/cargo-tool.sh cargo-cyclonedx "$VERSION"
 
 # It writes beside Cargo.toml, and nowhere else.
 name=connection-worker.cdx

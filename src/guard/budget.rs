@@ -108,7 +108,7 @@ mod tests {
         assert!((1_990..=2_010).contains(&repeats.count()));
     }
 
-    /// The jobs of a brown-out in which three calls in ten fail, and the repeats of which come long after the first calls.
+    /// At the end of an ill time, when no first calls come any more and nine repeats in ten succeed.
     #[tokio::test(start_paused = true)]
     async fn who_succeeds_in_the_end_is_not_held_back_for_having_been_repeated() {
         let mut budget = Budget::new(1.0, 0.2, Instant::now());

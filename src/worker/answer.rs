@@ -112,11 +112,10 @@ impl Answering<'_> {
         job: &Delivery,
         tier: Option<Tier>,
         history: &History,
-        why: &str,
+        why: Option<&str>,
     ) -> Result<(), broker::Error> {
-        let before = || job.properties.header(history::LAST_ERROR).unwrap_or_default();
-        let why = shortened(if why.is_empty() { before() } else { why });
-        let why = (!why.is_empty()).then_some((history::LAST_ERROR, why));
+        let why = why.or_else(|| job.properties.header(history::LAST_ERROR));
+        let why = why.map(|why| (history::LAST_ERROR, shortened(why)));
         let properties = job.properties.clone().without_headers(&history::ALL);
         let properties = properties.with_headers(history.headers().chain(why));
         let (kind, queue) = match tier {

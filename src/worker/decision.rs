@@ -34,7 +34,8 @@ pub(super) struct Deferral {
     /// In which retry queue; `None` for the job queue, behind all that is in it.
     pub(super) tier: Option<Tier>,
     pub(super) history: History,
-    pub(super) why: String,
+    /// What went wrong, if it was this time.
+    pub(super) why: Option<String>,
 }
 
 impl Decision {
@@ -84,7 +85,7 @@ impl Decision {
                 trials = history.trials,
                 duration_seconds,
                 wait = tier.map_or("queue", Tier::as_str),
-                error = (!why.is_empty()).then_some(why.as_str()),
+                error = why.as_deref(),
                 "the job waits to be tried again"
             ),
             Self::HandBack => info!(outcome, duration_seconds, "job done"),

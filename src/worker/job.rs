@@ -181,14 +181,14 @@ impl<F: FlowApi> Worker<F> {
             Handled::Unbegun { tier, why } => Decision::Defer(Deferral {
                 tier,
                 history: unbegun(delivery, began, settle),
-                why: why.to_string(),
+                why: Some(why.to_string()),
             }),
             Handled::Later { tier, attempts, failure, unsettled, undone } => {
                 let history = noted(delivery, began, attempts, unsettled);
                 Decision::Defer(Deferral {
                     tier: Some(tier),
                     history: History { undone: undone.then_some(attempts), ..history },
-                    why: failure.map(|failure| failure.to_string()).unwrap_or_default(),
+                    why: failure.map(|failure| failure.to_string()),
                 })
             }
         }
@@ -260,7 +260,7 @@ async fn publish(
         // A stale delivery comes again by itself; a copy of it would be one too many.
         Decision::Defer(_) if delivery.is_stale() => Err(broker::Error::Closed { role: "consume" }),
         Decision::Defer(Deferral { tier, history, why }) => {
-            answering.defer(delivery, *tier, history, why).await
+            answering.defer(delivery, *tier, history, why.as_deref()).await
         }
         Decision::HandBack => Ok(()),
     }

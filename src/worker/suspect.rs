@@ -25,7 +25,11 @@ impl<F: FlowApi> Worker<F> {
             let attempts = Some(history.attempts.unwrap_or_default());
             let undone = history.undone.filter(|_| !delivery.redelivered);
             let history = History { attempts, settled_at, undone, trials: Some(trials), ..history.clone() };
-            Some(Decision::Defer(Deferral { tier: Some(Tier::TenSeconds), history, why: why.to_owned() }))
+            Some(Decision::Defer(Deferral {
+                tier: Some(Tier::TenSeconds),
+                history,
+                why: Some(why.to_owned()),
+            }))
         };
         match suspicion::of(history.trials, delivery.redelivered, delivery.delivery_count) {
             Suspicion::None => None,
@@ -53,9 +57,5 @@ pub(super) fn most_in_hand(delivery: &Delivery) -> Option<u16> {
 
 /// A suspect that was not tried goes round once more, as it is.
 pub(super) fn untried(delivery: &Delivery) -> Decision {
-    Decision::Defer(Deferral {
-        tier: Some(Tier::TenSeconds),
-        history: delivery.history.clone(),
-        why: String::new(),
-    })
+    Decision::Defer(Deferral { tier: Some(Tier::TenSeconds), history: delivery.history.clone(), why: None })
 }

@@ -104,8 +104,7 @@ async fn a_worker_that_is_killed_again_and_again_creates_each_connection_once() 
         let goal = created(&corner).await + random.u64(30..80);
         // Asked without a pause: the load has to last for all kills.
         let reached = async { while created(&corner).await < goal {} };
-        // After a few kills every job is a suspect, and tried with few others.
-        timeout(2 * PATIENCE, reached).await.expect("some more are created");
+        timeout(PATIENCE, reached).await.expect("some more are created");
         worker.signal(Signal::SIGKILL);
         worker.wait(PATIENCE).await;
         worker = corner.start_worker(&settings);
