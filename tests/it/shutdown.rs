@@ -60,7 +60,8 @@ async fn sigterm_drains() {
 /// attempts, and what has not begun goes back.
 #[tokio::test]
 async fn jobs_that_wait_for_another_try_wait_on_in_the_broker() {
-    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
+    // Slow enough for six calls to be under way: the first `Retry-After` holds up those that are not.
+    let Some(rig) = Rig::start(Duration::from_secs(1)).await else { return };
     rig.declare_short_retries("quorum", Duration::from_secs(1)).await;
     rig.sim.fault(json!({ "fault": { "kind": "throttle", "retryAfter": "60" } })).await;
     // Fewer places than jobs, so that some have not begun.
