@@ -15,7 +15,6 @@ pub mod submit;
 mod terminal;
 
 use std::io::{self, ErrorKind, Write};
-use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -166,11 +165,5 @@ impl Exit {
             Self::Signal(StopSignal::Interrupt) => "Ended at once by a second signal, SIGINT",
             Self::Signal(StopSignal::Terminate) => "Ended at once by a second signal, SIGTERM",
         }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
     }
 }

@@ -1,6 +1,7 @@
 //! The commands and their exit codes: a table of contents.
 
-use std::process::ExitCode;
+use std::io::{self, Write};
+use std::mem;
 
 use connection_worker::cli::{self, Cli, Command, Exit};
 use connection_worker::config;
@@ -11,47 +12,55 @@ use connection_worker::telemetry;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
+/// Ends without the C libraries' own clearing up, which must not run while threads do: AWS-LC's makes whoever is in the
+/// middle of a handshake abort the process. Threads are left, as lapin's has no end while it connects.
+fn main() {
+    let exit = command();
+    io::stdout().flush().ok();
+    signal_hook::low_level::exit(exit.code().into())
+}
+
+fn command() -> Exit {
     let cli = match config::from_command_line::<Cli>() {
         Ok(cli) => cli,
-        Err(error) => return explain(&error).into(),
+        Err(error) => return explain(&error),
     };
     if let Command::Run(_) = cli.command
         && let Err(error) = config::ensure_stack()
     {
-        return cli::complain(&error, Exit::Software).into();
+        return cli::complain(&error, Exit::Software);
     }
     match cli.command {
-        Command::Schema(options) => cli::schema::run(options).into(),
-        Command::Sources(options) => cli::sources::run(&options).into(),
-        Command::Keygen(options) => cli::keygen::run(&options).into(),
-        Command::Seal(options) => cli::seal::run(&options).into(),
+        Command::Schema(options) => cli::schema::run(options),
+        Command::Sources(options) => cli::sources::run(&options),
+        Command::Keygen(options) => cli::keygen::run(&options),
+        Command::Seal(options) => cli::seal::run(&options),
         Command::Run(options) => match options.validate() {
-            Ok((config, log)) => with_logs(&log, || on_runtime(cli::run::run(config))).into(),
-            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+            Ok((config, log)) => with_logs(&log, || on_runtime(cli::run::run(config))),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage),
         },
         Command::Probe(options) => match options.validate() {
-            Ok(probe) => cli::probe::run(&probe).into(),
-            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+            Ok(probe) => cli::probe::run(&probe),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage),
         },
         Command::Doctor(options) => match options.validate() {
-            Ok(config) => on_runtime(cli::doctor::run(config)).into(),
-            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+            Ok(config) => on_runtime(cli::doctor::run(config)),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage),
         },
         Command::RetryPlan(options) => match options.plan.validate() {
-            Ok(config) => cli::retry_plan::run(config, options.json).into(),
-            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+            Ok(config) => cli::retry_plan::run(config, options.json),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage),
         },
         Command::Submit(options) => match options.validate() {
-            Ok((config, log)) => with_logs(&log, || on_runtime(cli::submit::run(config))).into(),
-            Err(invalid) => cli::complain(&invalid, Exit::Usage).into(),
+            Ok((config, log)) => with_logs(&log, || on_runtime(cli::submit::run(config))),
+            Err(invalid) => cli::complain(&invalid, Exit::Usage),
         },
         Command::DeadLetters(options) => match options.validate() {
-            Ok((config, log)) => with_logs(&log, || on_runtime(cli::dead_letters::run(config))).into(),
-            Err(unfit) => cli::complain(&unfit, Exit::Usage).into(),
+            Ok((config, log)) => with_logs(&log, || on_runtime(cli::dead_letters::run(config))),
+            Err(unfit) => cli::complain(&unfit, Exit::Usage),
         },
         #[cfg(feature = "simulator")]
-        Command::Simulate(options) => on_runtime(cli::simulate::run(*options)).into(),
+        Command::Simulate(options) => on_runtime(cli::simulate::run(*options)),
     }
 }
 
@@ -72,9 +81,8 @@ fn on_runtime(command: impl Future<Output = Exit> + Send + 'static) -> Exit {
     };
     // A panic is logged where it happens.
     let exit = runtime.block_on(runtime.spawn(command)).unwrap_or(Exit::Software);
-    // From here on only what is cut off can panic, as lapin's thread does in the middle of a connect: no news to anybody.
-    std::panic::set_hook(Box::new(|_| {}));
-    runtime.shutdown_background();
+    // Not dropped: lapin's thread panics if it finds none in the middle of a connect.
+    mem::forget(runtime);
     exit
 }
 
