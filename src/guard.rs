@@ -142,7 +142,9 @@ impl Guard {
                 in_turn(queue, waits, || inner.ask(call, asked, patience)).await?
             }
         };
-        Ok(Pass { inner: Arc::clone(inner), admitted: Some(admitted), began: Instant::now() })
+        let began = Instant::now();
+        inner.metrics.admitted(began - asked);
+        Ok(Pass { inner: Arc::clone(inner), admitted: Some(admitted), began })
     }
 }
 

@@ -60,10 +60,14 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some(PREFIX.to_owned()), None)?;
         let build = IntGaugeVec::new(
-            Opts::new("build_info", "Always 1; the label tells the version."),
-            &["version"],
+            Opts::new(
+                "build_info",
+                "Always 1; the labels tell the version, and the commit if the build was told it.",
+            ),
+            &["version", "revision"],
         )?;
-        register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let revision = option_env!("CONNECTION_WORKER_REVISION").unwrap_or_default();
+        register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         Ok(Self {
             http: http::HttpMetrics::new(&registry)?,
             attempts: attempts::AttemptMetrics::new(&registry)?,

@@ -21,10 +21,12 @@ MOST_MB=40
 RUST_IMAGE=$(sed -n 's/^ARG RUST_IMAGE=//p' "$DOCKERFILE")
 BASE_IMAGE=$(sed -n 's/^ARG BASE_IMAGE=//p' "$DOCKERFILE")
 VERSION=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
-# A revision that cannot be told is left empty; CREATED is the commit's time, so that the same commit gives the same labels.
+# Empty if it cannot be told.
+REVISION=$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || true)
+# CREATED is the commit's time, so that the same commit gives the same labels.
 LABELS=(
     --build-arg "VERSION=$VERSION"
-    --build-arg "REVISION=$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || true)"
+    --build-arg "REVISION=$REVISION"
     --build-arg "CREATED=$(git -C "$ROOT" log -1 --format=%cI 2>/dev/null || true)"
 )
 TAG=connection-worker:$VERSION
@@ -189,6 +191,9 @@ try_worker() {
         stage_die "the job was not done: $SAID"
     [[ $SAID == *'"status":"created"'* ]] || stage_die "an unexpected reply: $SAID"
     say job 'created, by way of RabbitMQ and the simulator'
+    WORKER_AT=http://127.0.0.1:$port
+    [[ $(stage_metrics) == *"build_info{revision=\"$REVISION\""* ]] || stage_die 'its metrics name another commit'
+    say metrics "${REVISION:-no commit, for none is known}"
 
     kill -TERM "${STAGE_PIDS[-1]}"
     STATUS=0

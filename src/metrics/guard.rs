@@ -1,6 +1,11 @@
 //! What is counted about the guard: breakers, limits, and calls that were held back.
 
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use std::time::Duration;
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
 
 use super::register;
 use crate::contract::ids::ImsOrgId;
@@ -20,6 +25,7 @@ pub struct GuardMetrics {
     breakers_opened: IntCounterVec,
     organisations_down: IntGauge,
     paused: IntGauge,
+    waits: Histogram,
     denied: IntCounterVec,
     probes: IntCounter,
     budget: Gauge,
@@ -33,6 +39,11 @@ pub struct GuardMetrics {
 
 impl GuardMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let waits = HistogramOpts::new(
+            "call_wait_seconds",
+            "How long calls waited until they might be made: for a limit, the pace, or their turn.",
+        )
+        .buckets(vec![0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]);
         let metrics = Self {
             breaker_state: register(
                 registry,
@@ -65,6 +76,7 @@ impl GuardMetrics {
                     "1 while no job is taken from the queue because no call could be made, or only one at a time to try; else 0.",
                 )?,
             )?,
+            waits: register(registry, Histogram::with_opts(waits)?)?,
             denied: register(
                 registry,
                 IntCounterVec::new(
@@ -142,6 +154,11 @@ impl GuardMetrics {
         self.gate(Gate::Open);
         self.budget(1.0);
         self.organisations(&[(None, Figures::default())]);
+    }
+
+    /// A call was let through after a wait, which may have been none.
+    pub fn admitted(&self, wait: Duration) {
+        self.waits.observe(wait.as_secs_f64());
     }
 
     /// A call was not let through.

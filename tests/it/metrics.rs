@@ -130,7 +130,7 @@ async fn assert_health(worker: &WorkerProcess, connected: bool) {
 }
 
 /// What has been counted after [`the_counters_tell_what_happened`]; everything else stands at 0, or is a time.
-const COUNTED: [(&str, f64); 41] = [
+const COUNTED: [(&str, f64); 42] = [
     (r"amqp_sessions_total", 1.0),
     (r#"attempt_failures_total{kind="refused"}"#, 1.0),
     (r#"attempt_failures_total{kind="throttled"}"#, 1.0),
@@ -141,6 +141,7 @@ const COUNTED: [(&str, f64); 41] = [
     (r#"http_requests_total{method="POST",status="201",upstream="flow"}"#, 4.0),
     (r#"http_requests_total{method="POST",status="400",upstream="flow"}"#, 1.0),
     (r#"http_requests_total{method="POST",status="429",upstream="flow"}"#, 1.0),
+    (r"call_wait_seconds_count", 6.0),
     (r"http_retry_after_seconds_count", 1.0),
     (r#"job_duration_seconds_count{outcome="created"}"#, 4.0),
     (r#"job_duration_seconds_count{outcome="invalid_job"}"#, 1.0),
@@ -168,7 +169,7 @@ const COUNTED: [(&str, f64); 41] = [
     (r#"organisation_concurrency_limit{organisation="1234@AdobeOrg"}"#, 256.0),
     (r#"organisation_concurrency_limit{organisation="other"}"#, 256.0),
     // Stands for the build; its value says nothing.
-    (concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+    (concat!("build_info{revision=\"\",version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
     // The jobs of this test carry no timestamp, so nobody knows how long they lay in the queue.
     (r"job_queue_wait_seconds_count", 0.0),
     (r"job_age_seconds_count", 0.0),
