@@ -42,9 +42,8 @@ def query(url, expression, end, seconds):
 
 def legend(form, labels):
     """The name of a series, as its panel wants it."""
-    for name, value in labels.items():
-        form = form.replace("{{%s}}" % name, value)
-    return form or ", ".join(labels.values()) or "value"
+    named = re.sub(r"{{(\w+)}}", lambda label: labels.get(label[1], ""), form).strip()
+    return named or ", ".join(labels.values()) or "value"
 
 
 def short(value):

@@ -39,102 +39,66 @@ pub struct GuardMetrics {
 
 impl GuardMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name, help| register(registry, IntGauge::new(name, help)?);
+        let counter = |name, help| register(registry, IntCounter::new(name, help)?);
+        let counters = |name, help, labels: &[&str]| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let of_each =
+            |name, help| register(registry, IntGaugeVec::new(Opts::new(name, help), &["organisation"])?);
+        let limit_of_each =
+            |name, help| register(registry, GaugeVec::new(Opts::new(name, help), &["organisation"])?);
+        let state = Opts::new(
+            "circuit_breaker_state",
+            "1 for the state that the circuit breaker is in, 0 for the others: closed (all calls are let through), half_open (one at a time), open (none).",
+        );
+        let budget = Gauge::new(
+            "retry_budget_ratio",
+            "How much is left of the worker's budget for repeated calls, from 0 to 1.",
+        )?;
         let waits = HistogramOpts::new(
             "call_wait_seconds",
             "How long calls waited until they might be made: for a limit, the pace, or their turn.",
         )
         .buckets(vec![0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]);
         let metrics = Self {
-            breaker_state: register(
-                registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "circuit_breaker_state",
-                        "1 for the state that the circuit breaker is in, 0 for the others: closed (all calls are let through), half_open (one at a time), open (none).",
-                    ),
-                    &["breaker", "state"],
-                )?,
+            breaker_state: register(registry, IntGaugeVec::new(state, &["breaker", "state"])?)?,
+            breakers_opened: counters(
+                "circuit_breaker_opened_total",
+                "How often a circuit breaker has opened.",
+                &["breaker"],
             )?,
-            breakers_opened: register(
-                registry,
-                IntCounterVec::new(
-                    Opts::new("circuit_breaker_opened_total", "How often a circuit breaker has opened."),
-                    &["breaker"],
-                )?,
+            organisations_down: gauge(
+                "organisations_down",
+                "Organisations whose circuit breaker is not closed: their jobs wait.",
             )?,
-            organisations_down: register(
-                registry,
-                IntGauge::new(
-                    "organisations_down",
-                    "Organisations whose circuit breaker is not closed: their jobs wait.",
-                )?,
-            )?,
-            paused: register(
-                registry,
-                IntGauge::new(
-                    "consuming_paused",
-                    "1 while no job is taken from the queue because no call could be made, or only one at a time to try; else 0.",
-                )?,
+            paused: gauge(
+                "consuming_paused",
+                "1 while no job is taken from the queue because no call could be made, or only one at a time to try; else 0.",
             )?,
             waits: register(registry, Histogram::with_opts(waits)?)?,
-            denied: register(
-                registry,
-                IntCounterVec::new(
-                    Opts::new(
-                        "calls_denied_total",
-                        "Calls to Flow Service that were not made for now, by why.",
-                    ),
-                    &["reason"],
-                )?,
+            denied: counters(
+                "calls_denied_total",
+                "Calls to Flow Service that were not made for now, by why.",
+                &["reason"],
             )?,
-            probes: register(
-                registry,
-                IntCounter::new("probes_total", "Calls to Flow Service that only ask whether it is back.")?,
+            probes: counter("probes_total", "Calls to Flow Service that only ask whether it is back.")?,
+            budget: register(registry, budget)?,
+            limit: limit_of_each(
+                "organisation_concurrency_limit",
+                "Most calls of the organisation at a time, for now; of all others together, the lowest of theirs.",
             )?,
-            budget: register(
-                registry,
-                Gauge::new(
-                    "retry_budget_ratio",
-                    "How much is left of the worker's budget for repeated calls, from 0 to 1.",
-                )?,
-            )?,
-            limit: register(
-                registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "organisation_concurrency_limit",
-                        "Most calls of the organisation at a time, for now; of all others together, the lowest of theirs.",
-                    ),
-                    &["organisation"],
-                )?,
-            )?,
-            calls: by_organisation(
-                registry,
-                "organisation_calls_in_flight",
-                "Calls of the organisation that are under way.",
-            )?,
-            in_hand: by_organisation(
-                registry,
-                "organisation_jobs_in_hand",
-                "Jobs of the organisation that are in hand.",
-            )?,
-            share: by_organisation(
-                registry,
+            calls: of_each("organisation_calls_in_flight", "Calls of the organisation that are under way.")?,
+            in_hand: of_each("organisation_jobs_in_hand", "Jobs of the organisation that are in hand.")?,
+            share: of_each(
                 "organisation_jobs_share",
                 "Most jobs of the organisation in hand, for now; 0 if it has all places to itself.",
             )?,
-            rate: register(
-                registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "organisation_rate_limit",
-                        "Most calls of the organisation in a second, for now; 0 if there is no limit.",
-                    ),
-                    &["organisation"],
-                )?,
+            rate: limit_of_each(
+                "organisation_rate_limit",
+                "Most calls of the organisation in a second, for now; 0 if there is no limit.",
             )?,
-            down: by_organisation(
-                registry,
+            down: of_each(
                 "organisation_down",
                 "1 while the organisation's circuit breaker is not closed: its jobs wait; of all others together, how many.",
             )?,
@@ -227,8 +191,4 @@ impl GuardMetrics {
             drop(removed); // one that was never shown is gone all the same
         }
     }
-}
-
-fn by_organisation(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
-    register(registry, IntGaugeVec::new(Opts::new(name, help), &["organisation"])?)
 }
