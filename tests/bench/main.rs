@@ -19,6 +19,7 @@
 )]
 
 mod baseline;
+mod collector;
 mod figures;
 mod job;
 mod machine;

@@ -4,13 +4,13 @@ mod backlog;
 mod drain;
 mod faults;
 mod latency;
-mod logs;
 pub(crate) mod long_backlog;
 mod open_loop;
 pub(crate) mod protection;
 mod quick;
 mod scaling;
 mod start;
+mod switches;
 mod transports;
 
 use std::path::PathBuf;
@@ -46,6 +46,8 @@ pub(crate) enum Name {
     Transports,
     /// With and without logs.
     Logs,
+    /// With and without traces.
+    Traces,
 }
 
 /// How to run them.
@@ -108,7 +110,8 @@ impl Name {
             Self::Faults => faults::run(stand, options).await,
             Self::Start => start::run(stand, options).await,
             Self::Transports => transports::run(stand, options).await,
-            Self::Logs => logs::run(stand, options).await,
+            Self::Logs => switches::logs(stand, options).await,
+            Self::Traces => switches::traces(stand, options).await,
         }
     }
 }

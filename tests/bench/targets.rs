@@ -97,6 +97,11 @@ pub(crate) fn all(sections: &[Section]) -> Vec<Target> {
         Target::new("start to first reply in ms", AtMost(250.0), median("start", "one job", M::FirstReplyMs)),
         Target::new("idle RSS in MiB", AtMost(16.0), most("start", "one job", M::IdleRssMib)),
         Target::new("logs on beside logs off: jobs/s", AtLeast(0.98), ratio("logs", "200", M::JobsPerSecond)),
+        Target::new(
+            "traces on beside traces off: jobs/s",
+            AtLeast(0.9),
+            ratio("traces", "200", M::JobsPerSecond),
+        ),
     ]);
     targets
 }

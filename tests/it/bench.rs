@@ -127,6 +127,7 @@ fn every_target_finds_its_figure() {
         ("scaling", "4"),
         ("start", "one job"),
         ("logs", "200"),
+        ("traces", "200"),
     ];
     // One section holds all cases of a scenario.
     let mut sections: Vec<Section> = Vec::new();
