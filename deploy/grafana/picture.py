@@ -24,7 +24,7 @@ LEGENDS = 7  # entries below a panel, of the largest, as far as they fit
 POINTS = 120
 COLOURS = ["#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#f2495c", "#b877d9", "#8ab8ff", "#ffa6b0", "#96d98d", "#ca95e5"]
 NAMED = {"green": "#37872d", "yellow": "#a67c00", "red": "#b0283a", "blue": "#1f60c4"}
-VARIABLES = {"$__rate_interval": "10s", "$job": "connection-worker", "$instance": ".*", "$organisation": ".*"}
+VARIABLES = {"$__rate_interval": "10s", "$namespace": ".*", "$job": "connection-worker", "$instance": ".*", "$organisation": ".*"}
 
 
 def query(url, expression, end, seconds):
@@ -150,6 +150,17 @@ def chart(panel, series, start, seconds, width, height):
     return "".join(out)
 
 
+def said(value, mappings):
+    """What a panel says in place of a number: text and colour, or nothing."""
+    for mapping in mappings:
+        options = mapping["options"]
+        if mapping["type"] == "range" and options["from"] <= value <= options["to"]:
+            return options["result"]
+        if mapping["type"] == "value" and f"{value:g}" in options:
+            return options[f"{value:g}"]
+    return {}
+
+
 def tile(panel, series, start, seconds, width, height):
     """A panel with one number, on the colour of its threshold."""
     defaults = panel["fieldConfig"]["defaults"]
@@ -159,8 +170,9 @@ def tile(panel, series, start, seconds, width, height):
     last = values[-1][1]
     steps = defaults["thresholds"]["steps"]
     colour = [step["color"] for step in steps if step["value"] is None or last >= step["value"]][-1]
-    texts = {key: option["text"] for mapping in defaults["mappings"] for key, option in mapping["options"].items()}
-    text = texts.get(f"{last:.0f}") or shown(last, defaults["unit"])
+    mapped = said(last, defaults["mappings"])
+    text = mapped.get("text") or shown(last, defaults["unit"])
+    colour = mapped.get("color", colour)
     top = max(max(value for _, value in values), 1e-9)
     line = points(values, start, seconds, top * 1.1, (1, height * 0.55, width - 2, height * 0.44))
     area = path([(line[0][0], height - 1), *line, (line[-1][0], height - 1)])

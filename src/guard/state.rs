@@ -248,7 +248,7 @@ pub struct Figures {
     pub under_way: u32,
     /// Most calls in a second, for now: of several, the lowest.
     pub rate: Option<f64>,
-    /// How many have a breaker that is not closed.
+    /// How many have an open breaker. One that is half-open lets the next job through, if there is one.
     pub down: u32,
 }
 
@@ -260,7 +260,7 @@ impl Figures {
             share: Some(tenant.hand.most).filter(|most| *most < u32::MAX),
             under_way: tenant.under_way,
             rate: tenant.pace.rate(now),
-            down: u32::from(tenant.breaker.state() != BreakerState::Closed),
+            down: u32::from(tenant.breaker.state() == BreakerState::Open),
         }
     }
 

@@ -126,7 +126,7 @@ impl Tenant {
     pub(super) fn is_forgettable(&self, now: Instant) -> bool {
         self.under_way == 0
             && self.hand.held() == 0
-            && self.breaker.state() == BreakerState::Closed
+            && self.breaker.state() != BreakerState::Open
             && now.saturating_duration_since(self.used_at) >= FORGOTTEN
     }
 }

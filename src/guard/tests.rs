@@ -232,6 +232,22 @@ async fn an_organisation_that_is_taken_out_is_forgotten_when_its_last_call_has_e
     assert!(page.contains("organisations_down 0"), "nobody waits for it: {page}");
 }
 
+/// Nobody waits for an organisation whose next job is let through, and nothing is lost if it is forgotten.
+#[tokio::test(start_paused = true)]
+async fn an_organisation_that_is_half_open_is_not_down() {
+    let metrics = Metrics::new().unwrap();
+    let guard = Guard::new(rules(), metrics.guard.clone());
+    call(&guard, "a", Some(FailureKind::CredentialsRefused)).await;
+    tend(&guard, true, SECOND / 10).await;
+    assert!(metrics.render().unwrap().contains("organisations_down 1"));
+    tend(&guard, true, SECOND * 1200).await;
+    assert!(metrics.render().unwrap().contains("organisations_down 0"));
+    let state = guard.inner.state();
+    let tenant = &state.tenants[&org("a")];
+    assert_eq!(tenant.breaker.state(), BreakerState::HalfOpen);
+    assert!(tenant.is_forgettable(Instant::now()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_ims_is_down_only_those_without_a_token_are_held_back() {
     let guard = guard_with(rules());

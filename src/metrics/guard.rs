@@ -70,7 +70,7 @@ impl GuardMetrics {
             )?,
             organisations_down: gauge(
                 "organisations_down",
-                "Organisations whose circuit breaker is not closed: their jobs wait.",
+                "Organisations whose circuit breaker is open: their jobs wait.",
             )?,
             paused: gauge(
                 "consuming_paused",
@@ -100,7 +100,7 @@ impl GuardMetrics {
             )?,
             down: of_each(
                 "organisation_down",
-                "1 while the organisation's circuit breaker is not closed: its jobs wait; of all others together, how many.",
+                "1 while the organisation's circuit breaker is open: its jobs wait; of all others together, how many.",
             )?,
         };
         metrics.touch_every_label_set();

@@ -1,6 +1,8 @@
 //! What is told about the queues, as the broker sees them.
 
-use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::register;
 use crate::retry::tier::Tier;
@@ -43,6 +45,7 @@ impl Queue {
 pub struct QueueMetrics {
     ready: IntGaugeVec,
     consumers: IntGauge,
+    seen_at: Gauge,
 }
 
 impl QueueMetrics {
@@ -65,6 +68,13 @@ impl QueueMetrics {
                     "Consumers of the job queue, this worker included; 0 as with the messages.",
                 )?,
             )?,
+            seen_at: register(
+                registry,
+                Gauge::new(
+                    "queues_seen_timestamp_seconds",
+                    "When the worker last looked at a queue, in Unix time; 0 while it has no session, and with QUEUE_METRICS=off: then the numbers of messages and consumers say nothing.",
+                )?,
+            )?,
         };
         metrics.unknown();
         Ok(metrics)
@@ -72,6 +82,12 @@ impl QueueMetrics {
 
     /// A queue was looked at. One that does not exist holds nothing.
     pub fn seen(&self, queue: Queue, ready: u32, consumers: u32) {
+        self.set(queue, ready, consumers);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.seen_at.set(now.as_secs_f64());
+    }
+
+    fn set(&self, queue: Queue, ready: u32, consumers: u32) {
         self.ready.with_label_values(&[queue.label().as_str()]).set(i64::from(ready));
         if queue == Queue::Jobs {
             self.consumers.set(i64::from(consumers));
@@ -81,7 +97,8 @@ impl QueueMetrics {
     /// Nobody looks any more: what was seen last must not stand there as if it were so.
     pub fn unknown(&self) {
         for queue in Queue::all() {
-            self.seen(queue, 0, 0);
+            self.set(queue, 0, 0);
         }
+        self.seen_at.set(0.0);
     }
 }

@@ -244,6 +244,8 @@ async fn the_counters_tell_what_happened() {
     corner.end(worker).await;
 }
 
+const QUEUES_SEEN: &str = "connection_worker_queues_seen_timestamp_seconds";
+
 /// Every worker sees what lies in the queues, unless it is told not to look; and a missing queue harms nothing.
 #[tokio::test]
 async fn the_queues_are_looked_at() {
@@ -267,6 +269,14 @@ async fn the_queues_are_looked_at() {
     for (series, value) in &Page::read(&blind.metrics().await).samples {
         assert!(!series.starts_with("connection_worker_queue_") || *value == 0.0, "{series} {value}");
     }
+    assert!(seeing.metric(QUEUES_SEEN).await > 1.7e9);
+    assert_eq!(blind.metric(QUEUES_SEEN).await, 0.0);
+    let shown = async |worker: &WorkerProcess| -> usize {
+        let answer = worker.admin("/status.json").await.unwrap();
+        let state: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        state["queues"].as_array().unwrap().len()
+    };
+    assert_eq!((shown(&seeing).await, shown(&blind).await), (8, 0), "unknown is not none");
     drop(blind);
     corner.end(seeing).await;
 }
@@ -282,7 +292,7 @@ async fn without_a_session_no_queue_is_known() {
     worker.wait_count(CONSUMERS, 1, PATIENCE).await;
     proxy.cut();
     worker.wait_unready().await;
-    assert_eq!(worker.metric(CONSUMERS).await, 0.0);
+    assert_eq!((worker.metric(CONSUMERS).await, worker.metric(QUEUES_SEEN).await), (0.0, 0.0));
     assert!(worker.count(r#"connection_worker_amqp_session_failures_total{reason="lost"}"#).await >= 1);
     corner.end(worker).await;
 }

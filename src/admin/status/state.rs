@@ -112,8 +112,11 @@ fn counted(numbers: &Numbers, name: &str, label: &str, only: Option<(&str, &str)
         .collect()
 }
 
-/// Messages that are ready, if the metrics tell.
+/// Messages that are ready; nothing while nobody looks.
 fn queues(numbers: &Numbers) -> Value {
+    if numbers.sum("queues_seen_timestamp_seconds", &[]) == 0.0 {
+        return json!([]);
+    }
     let queues = numbers.by("queue_messages_ready", "queue");
     queues.into_iter().map(|(queue, ready)| json!({ "queue": queue, "ready": ready })).collect()
 }
