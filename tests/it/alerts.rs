@@ -158,9 +158,16 @@ fn every_alert_has_a_section_in_the_runbook() {
             assert!(section.contains(part), "{name}: {part}");
         }
     }
-    let anchors = runbook.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
-    for anchor in anchors {
-        assert!(alerts.iter().any(|alert| alert.to_lowercase() == anchor), "there is no section #{anchor}");
+    let places: Vec<String> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|title| title.to_lowercase().replace(' ', "-"))
+        .collect();
+    let dashboard = read(DASHBOARD);
+    let here = runbook.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
+    let there = dashboard.split("/runbook.md#").skip(1).filter_map(|rest| rest.split('"').next());
+    for anchor in here.chain(there) {
+        assert!(places.iter().any(|place| place == anchor), "there is no section #{anchor}");
     }
 }
 
@@ -201,6 +208,9 @@ fn every_line_that_the_runbook_looks_for_is_logged() {
         number += 1;
     }
     assert!(number >= 4, "{number}");
+    // By label, kubectl shows the last ten lines of each pod, unless it is told.
+    let by_label: Vec<&str> = runbook.lines().filter(|line| line.contains("logs -l ")).collect();
+    assert!(!by_label.is_empty() && by_label.iter().all(|line| line.contains("--tail=-1")), "{by_label:?}");
 }
 
 /// The cases themselves are looked at by `promtool`, and each lists all that fires: so it is silent in all others.
