@@ -12,6 +12,7 @@ use connection_worker::cli::Cli;
 use connection_worker::config;
 use connection_worker::metrics::Metrics;
 
+use crate::memory::largest_memory;
 use crate::support::command::run;
 use crate::support::http;
 use crate::support::worker::WorkerProcess;
@@ -212,6 +213,20 @@ fn nothing_is_killed_that_could_finish() {
     assert!(grace >= duration(&known["DRAIN_GRACE"]) + CLOSE, "compose: {grace:?}");
 }
 
+/// Every job in hand may be as large as the limits allow, and the alert comes before the end.
+#[test]
+fn a_pod_has_the_memory_that_its_jobs_can_need() {
+    let known = known_variables();
+    let concurrency: u64 = settings("kubernetes/base/settings.env")["CONCURRENCY"].parse().unwrap();
+    assert_eq!(known["MAX_JOB_SIZE"], "1MiB");
+    let deployment = deployed("kubernetes/base/deployment.yaml");
+    let mebibytes = |text: &str| text.strip_suffix("Mi").expect(text).parse::<u64>().unwrap();
+    let limit = mebibytes(values(&deployment, "memory").last().unwrap());
+    assert!(limit << 20 >= largest_memory(concurrency, 1 << 20), "{limit} MiB");
+    let alert = format!("process_resident_memory_bytes > {} * 1024 * 1024", limit * 4 / 5);
+    assert!(deployed("prometheus/rules.yaml").contains(&alert), "no {alert}");
+}
+
 #[test]
 fn the_autoscalers_look_at_the_jobs_and_aim_below_the_concurrency() {
     let known = known_variables();
@@ -222,6 +237,8 @@ fn the_autoscalers_look_at_the_jobs_and_aim_below_the_concurrency() {
     assert_eq!(value(&keda, "queueName"), known["JOB_QUEUE"]);
     // Only so are unacknowledged messages counted.
     assert_eq!((value(&keda, "protocol"), value(&keda, "excludeUnacknowledged")), ("http", "false"));
+    // A fixed number of pods while RabbitMQ's API is away would be fewer than are at work.
+    assert!(!keda.contains("\n  fallback:"));
     let hpa = deployed("kubernetes/components/hpa/horizontal-pod-autoscaler.yaml");
     assert_eq!(value(&hpa, "averageValue"), aim);
     for (what, text) in [("keda", keda), ("hpa", hpa)] {

@@ -52,7 +52,7 @@ async fn memory_is_bounded() {
 }
 
 /// The README's bound: a worker as such, and for each job in hand four times its message and the head of an answer.
-fn largest_memory(concurrency: u64, message: u64) -> u64 {
+pub(crate) fn largest_memory(concurrency: u64, message: u64) -> u64 {
     (64 << 20) + concurrency * (4 * message + (512 << 10))
 }
 
