@@ -109,7 +109,7 @@ image: ## Build the image, with docker, podman or buildah
 image-check: ## Build the image where there is no registry, and try it; as root
 	@deploy/dev/image.sh check
 
-ops-check: ## Check Kubernetes, compose, Prometheus and AsyncAPI files, and the alerts
+ops-check: ## Check files, alerts, SBOM, dashboard and, as root, the image; about 20 minutes
 	@deploy/dev/ops.sh
 
 check: lint docs test ## Everything that CI runs
