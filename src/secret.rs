@@ -51,11 +51,14 @@ pub enum SecretError {
 }
 
 impl SecretSource {
-    /// Reads the secret as it is now, without the line end that editors and `echo` leave at the end of a file.
+    /// Reads the secret as it is now, without the line end that editors and `echo` leave at the end of a file, and that
+    /// such a file brings along when it becomes a variable.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         match self {
-            Self::Inline(value) if value.expose_secret().is_empty() => Err(SecretError::Empty),
-            Self::Inline(value) => Ok(value.clone()),
+            Self::Inline(value) => match without_line_end(value.expose_secret()) {
+                "" => Err(SecretError::Empty),
+                value => Ok(SecretString::from(value)),
+            },
             Self::File(path) => read_file(path),
         }
     }
@@ -71,11 +74,15 @@ fn read_file(path: &Path) -> Result<SecretString, SecretError> {
         return Err(SecretError::TooLong(path.to_owned()));
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::NotText(path.to_owned()))?;
-    let value = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-    if value.is_empty() {
-        return Err(SecretError::EmptyFile(path.to_owned()));
+    match without_line_end(text) {
+        "" => Err(SecretError::EmptyFile(path.to_owned())),
+        value => Ok(SecretString::from(value)),
     }
-    Ok(SecretString::from(value))
+}
+
+/// One line end is nobody's secret; whatever else stands there may be.
+fn without_line_end(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 /// The same value, or the same file.
@@ -122,8 +129,11 @@ mod tests {
             (b"s3cret\n\n", "s3cret\n"),
             (b" s3cret ", " s3cret "),
         ] {
-            let (_file, source) = file_with(content);
-            assert_eq!(source.read().unwrap().expose_secret(), expected);
+            let (_file, file) = file_with(content);
+            let inline = SecretSource::Inline(str::from_utf8(content).unwrap().into());
+            for source in [file, inline] {
+                assert_eq!(source.read().unwrap().expose_secret(), expected, "{source:?}");
+            }
         }
     }
 
@@ -147,7 +157,9 @@ mod tests {
         assert!(matches!(long.read(), Err(SecretError::TooLong(_))));
         let absent = SecretSource::File("/nowhere/token".into()).read().unwrap_err();
         assert_eq!(absent.to_string(), "cannot read the secret in /nowhere/token");
-        assert!(matches!(SecretSource::Inline("".into()).read(), Err(SecretError::Empty)));
+        for empty in ["", "\n", "\r\n"] {
+            assert!(matches!(SecretSource::Inline(empty.into()).read(), Err(SecretError::Empty)));
+        }
     }
 
     #[test]

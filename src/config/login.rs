@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::credential::Given;
 use super::setting::Invalid;
@@ -94,22 +94,29 @@ impl LoginOptions {
             self.ims_client_secret_file,
             invalid,
         );
-        match (access_token.is_given(), self.ims_client_id) {
-            (true, Some(_)) => {
+        // No secret, but read as one: it comes from the same place.
+        let client_id = self.ims_client_id.map(SecretString::from);
+        let client_id = Given::read(["IMS_CLIENT_ID"; 2], client_id, None, invalid);
+        match (access_token.is_given(), client_id.is_given()) {
+            (true, true) => {
                 invalid.add("ACCESS_TOKEN", "given besides IMS_CLIENT_ID, expected one of the two");
                 None
             }
-            (true, None) => {
+            (true, false) => {
                 let access_token = access_token.required("ACCESS_TOKEN", invalid);
                 let given = access_token.zip(api_key.required("API_KEY", invalid));
                 given.map(|((access_token, _), (_, api_key))| Credentials::Fixed { access_token, api_key })
             }
-            (false, Some(client_id)) => {
-                let (client_secret, _) = client_secret.required("IMS_CLIENT_SECRET", invalid)?;
-                let scopes = self.ims_scopes;
-                Some(Credentials::Ims(ImsCredentials { client_id, client_secret, scopes }))
+            (false, true) => {
+                let client_secret = client_secret.required("IMS_CLIENT_SECRET", invalid);
+                let given = client_id.required("IMS_CLIENT_ID", invalid).zip(client_secret);
+                given.map(|((_, client_id), (client_secret, _))| {
+                    let client_id = client_id.expose_secret().to_owned();
+                    let scopes = self.ims_scopes;
+                    Credentials::Ims(ImsCredentials { client_id, client_secret, scopes })
+                })
             }
-            (false, None) => {
+            (false, false) => {
                 let what = "missing, and so are ACCESS_TOKEN and ORGS_FILE: one of the three is needed";
                 invalid.add("IMS_CLIENT_ID", what);
                 None

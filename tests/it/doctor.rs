@@ -13,6 +13,8 @@ use crate::support::command::{Ran, on_terminal, run};
 use crate::support::corner::{CLIENT_SECRET, Corner, ORG, RETRY_TIERS};
 use crate::support::rig::Rig;
 
+mod configuration;
+
 /// In every URL here that has one of its own.
 const PASSWORD: &str = "pa55-w0rd-canary";
 
