@@ -152,7 +152,7 @@ impl Exit {
                 "`run`: stopped before all jobs were done, because the grace period ended or the broker was away; they are delivered again. `probe`: the worker does not answer, or is not well. `submit`: not every job was created. `dead-letters`: interrupted or declined, a job id was not found, or the job queue refused a message; what was not done is still in the dead-letter queue. `doctor`: a check failed"
             }
             Self::Usage => {
-                "The configuration or the command line is invalid; standard error names every fault"
+                "The configuration or the command line is invalid; standard error names every fault, but `doctor` those of the configuration in its report"
             }
             Self::Data => {
                 "An input file cannot be read, or holds no jobs (for `seal`: none that keeps the contract), or the file of `keygen` cannot be written, or is there already. `dead-letters`: the AMQP client cannot read a message"

@@ -45,7 +45,7 @@ fn command() -> Exit {
         },
         Command::Doctor(options) => match options.validate() {
             Ok(config) => on_runtime(cli::doctor::run(config)),
-            Err(invalid) => cli::complain(&invalid, Exit::Usage),
+            Err(faulty) => cli::doctor::refuse(&faulty),
         },
         Command::RetryPlan(options) => match options.plan.validate() {
             Ok(config) => cli::retry_plan::run(config, options.json),

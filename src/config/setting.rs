@@ -40,6 +40,13 @@ pub struct Problem {
     pub what: String,
 }
 
+impl Problem {
+    /// The flag of the same meaning.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name.to_lowercase().replace('_', "-"))
+    }
+}
+
 /// Every setting that cannot be used: reported all at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Invalid(pub Vec<Problem>);
@@ -47,8 +54,8 @@ pub struct Invalid(pub Vec<Problem>);
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the configuration is invalid:")?;
-        for Problem { name, what } in &self.0 {
-            write!(f, "\n  {name} (--{}): {what}", name.to_lowercase().replace('_', "-"))?;
+        for problem in &self.0 {
+            write!(f, "\n  {} ({}): {}", problem.name, problem.flag(), problem.what)?;
         }
         f.write_str("\nEach is an environment variable or a flag; --help tells what they mean.")
     }
