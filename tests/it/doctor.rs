@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use connection_worker::broker::inspect::UNFIT;
 use connection_worker::simulator::Options;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
@@ -14,6 +13,7 @@ use crate::support::corner::{CLIENT_SECRET, Corner, ORG, RETRY_TIERS};
 use crate::support::rig::Rig;
 
 mod configuration;
+mod rights;
 
 /// In every URL here that has one of its own.
 const PASSWORD: &str = "pa55-w0rd-canary";
@@ -85,7 +85,7 @@ async fn what_is_well_is_found_so_and_left_as_it_is() {
     assert_eq!((empty.code, empty.ended("failed").len()), (Some(0), 0), "{:#?}", empty.checks);
     assert_eq!(empty.of("queue").len(), 8);
     for queue in [corner.jobs_queue(), corner.reply_queue(), corner.retry_queue("10s")] {
-        assert!(empty.queue(&queue)["message"].as_str().unwrap().contains("`run` creates it"));
+        assert_eq!(empty.queue(&queue)["message"], "missing; `run` creates it (TOPOLOGY=create)");
         assert!(!corner.vhost.exists(&queue).await, "{queue} was created");
     }
 
@@ -116,10 +116,10 @@ async fn the_report_is_a_line_for_each_check() {
     let plain = ask(&corner, &[], &[("SANDBOX_NAME", "")]).await;
     assert_eq!(plain.code, Some(0), "{plain:?}");
     let lines: Vec<&str> = plain.stdout.lines().collect();
-    assert_eq!(lines.len(), 20, "{}", plain.stdout);
+    assert_eq!(lines.len(), 21, "{}", plain.stdout);
     assert!(plain.stdout.is_ascii() && lines[0].starts_with("ok   configuration "), "{}", plain.stdout);
     assert!(plain.stdout.contains("skip flow.access"), "{}", plain.stdout);
-    assert_eq!(lines[19], "17 ok, 0 warnings, 0 failed, 2 skipped");
+    assert_eq!(lines[20], "18 ok, 0 warnings, 0 failed, 2 skipped");
 
     let told = corner.settings();
     let told: Vec<(&str, &str)> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -134,7 +134,7 @@ async fn a_wrong_password_is_found_and_the_rest_is_checked_all_the_same() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     let report = doctor(&rig.corner, &[("AMQP_URL", &rig.url_of("guest", PASSWORD))]).await;
     report.assert_only("broker.login", &["403", "check user and password in AMQP_URL"]);
-    assert_eq!(report.ended("skipped"), ["broker.tls", "broker.publish", "broker.queues"]);
+    assert_eq!(report.ended("skipped"), ["broker.tls", "broker.publish", "broker.consume", "broker.queues"]);
     assert_eq!(report.of("flow.access")[0]["status"], "ok");
 }
 
@@ -233,40 +233,6 @@ async fn a_queue_from_which_no_job_would_come_back_is_found() {
     let said = report.queue(&transient);
     assert_eq!(said["status"], "failed", "{said}");
     assert!(said["message"].as_str().unwrap().contains("durable is false, not true"), "{said}");
-}
-
-/// A queue can be deleted between the look and the comparison; then that must not create it.
-#[tokio::test]
-async fn a_comparison_creates_nothing() {
-    let corner = Corner::new().await;
-    for queue_type in ["quorum", "classic"] {
-        let queue = corner.vhost.queue(&format!("gone.{queue_type}"));
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), AMQPValue::LongString(queue_type.into()));
-        arguments.insert(UNFIT.0.into(), AMQPValue::LongString(UNFIT.1.into()));
-        let options = QueueDeclareOptions::durable();
-        let declared =
-            corner.vhost.channel().await.queue_declare(queue.as_str().into(), options, arguments).await;
-        let error = declared.expect_err("it was created").to_string();
-        assert!(error.contains("invalid arg"), "{error}");
-        assert!(!corner.vhost.exists(&queue).await, "{queue} was created");
-    }
-}
-
-/// The worker needs no right to configure a queue that is there.
-#[tokio::test]
-async fn a_user_who_may_not_configure_is_no_fault() {
-    let Some(rig) = Rig::start(Duration::ZERO).await else { return };
-    rig.declare_queues().await;
-    let user = format!("{}-reader", rig.vhost.name());
-    rig.add_user(&user, PASSWORD, "^$", ".*", ".*").await;
-    let report = doctor(&rig.corner, &[("AMQP_URL", &rig.url_of(&user, PASSWORD))]).await;
-    assert_eq!(report.code, Some(0), "{:#?}", report.checks);
-    let said = report.queue(&rig.jobs_queue());
-    assert!(said["message"].as_str().unwrap().contains("the user may not configure it"), "{said}");
-    rig.add_user(&format!("{user}2"), PASSWORD, ".*", "^$", ".*").await;
-    let report = doctor(&rig.corner, &[("AMQP_URL", &rig.url_of(&format!("{user}2"), PASSWORD))]).await;
-    assert!(report.ended("failed").contains(&"broker.publish".to_owned()), "{:#?}", report.checks);
 }
 
 #[tokio::test]

@@ -12,8 +12,15 @@ use crate::broker::session::SessionSettings;
 use crate::telemetry::Chain;
 
 /// The checks, in order: each builds on those before it.
-const CHECKS: [&str; 6] =
-    ["broker.address", "broker.connect", "broker.tls", "broker.login", "broker.publish", "broker.queues"];
+const CHECKS: [&str; 7] = [
+    "broker.address",
+    "broker.connect",
+    "broker.tls",
+    "broker.login",
+    "broker.publish",
+    "broker.consume",
+    "broker.queues",
+];
 
 /// Checks all about the broker.
 pub(super) async fn examine(settings: &SessionSettings, report: &mut Report) -> io::Result<()> {
@@ -29,16 +36,27 @@ pub(super) async fn examine(settings: &SessionSettings, report: &mut Report) -> 
         return Ok(());
     }
     let Some(inspection) = log_in(settings, &place, report).await? else { return Ok(()) };
+    rights(&inspection, &settings.queues.jobs, report).await?;
+    queues::examine(&inspection, settings, report).await?;
+    // It was of use while it lasted.
+    drop(inspection.close().await);
+    Ok(())
+}
+
+/// What the user may do, whatever queues there are.
+async fn rights(inspection: &Inspection, jobs: &str, report: &mut Report) -> io::Result<()> {
     match inspection.may_publish().await {
         Ok(()) => report.good("broker.publish", "", "the user may publish to the default exchange")?,
         Err(error) => {
             report.bad("broker.publish", "", &Chain(&error).to_string(), "give it write permission")?;
         }
     }
-    queues::examine(&inspection, settings, report).await?;
-    // It was of use while it lasted.
-    drop(inspection.close().await);
-    Ok(())
+    match inspection.may_consume(jobs).await {
+        Ok(()) => report.good("broker.consume", jobs, "the user may consume the job queue"),
+        Err(error) => {
+            report.bad("broker.consume", jobs, &Chain(&error).to_string(), "give it read permission")
+        }
+    }
 }
 
 /// What follows a check that failed.

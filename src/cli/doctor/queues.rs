@@ -27,22 +27,32 @@ pub(super) async fn examine(
     for queue in wanted(&settings.queues) {
         match inspection.queue(&queue).await {
             Ok(Some(found)) => tell(&queue, &found, report)?,
-            Ok(None) => missing(&queue, settings.topology, report)?,
+            Ok(None) if settings.topology == TopologyMode::Create => {
+                creation(inspection, &queue, report).await?;
+            }
+            Ok(None) => {
+                report.bad("queue", &queue.name, "missing", "create it, or start with TOPOLOGY=create")?;
+            }
             Err(error) => report.bad("queue", &queue.name, &Chain(&error).to_string(), "")?,
         }
     }
     Ok(())
 }
 
-fn missing(queue: &Wanted, topology: TopologyMode, report: &mut Report) -> io::Result<()> {
-    match topology {
-        TopologyMode::Create => {
-            report.good("queue", &queue.name, "missing; `run` creates it, if the user may (TOPOLOGY=create)")
+/// Whether `run` can create a missing queue.
+async fn creation(inspection: &Inspection, queue: &Wanted, report: &mut Report) -> io::Result<()> {
+    let Err(error) = inspection.may_create(queue).await else {
+        return report.good("queue", &queue.name, "missing; `run` creates it (TOPOLOGY=create)");
+    };
+    let is_forbidden = matches!(error, Error::Refused { code: ACCESS_REFUSED, .. });
+    let remedy = match (is_forbidden, queue.dead_letters()) {
+        (false, _) => "",
+        (true, false) => "give it configure permission on the queue, or create the queue",
+        (true, true) => {
+            "give it configure and read permission on the queue, which dead-letters, or create the queue"
         }
-        TopologyMode::Verify => {
-            report.bad("queue", &queue.name, "missing", "create it, or start with TOPOLOGY=create")
-        }
-    }
+    };
+    report.bad("queue", &queue.name, &format!("missing, and {}", Chain(&error)), remedy)
 }
 
 fn tell(queue: &Wanted, found: &Queue, report: &mut Report) -> io::Result<()> {
