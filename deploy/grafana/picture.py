@@ -11,6 +11,7 @@ import html
 import json
 import math
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def ceiling(value):
 def points(values, start, seconds, top, box):
     left, upper, width, height = box
     return [
-        (left + (at - start) / seconds * width, upper + height - min(value / top, 1) * height) for at, value in values
+        (left + (at - start) / seconds * width, upper + height - min(max(value / top, 0), 1) * height) for at, value in values
     ]
 
 
