@@ -9,8 +9,8 @@ use crate::secret::SecretError;
 
 /// Reply codes (AMQP 0-9-1, section 1.1 of its reference) that mean a fault of configuration.
 const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
-const PRECONDITION_FAILED: u16 = 406;
+pub(super) const NOT_FOUND: u16 = 404;
+pub(super) const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
 /// The reply code for a frame that is malformed or too large; lapin uses it for what it receives, too.

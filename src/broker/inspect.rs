@@ -19,6 +19,7 @@ use secrecy::ExposeSecret;
 pub use self::difference::Difference;
 use super::Error;
 use super::connection::{Endpoint, connect, parse_url, step};
+use super::error::{NOT_FOUND, PRECONDITION_FAILED};
 use super::publisher::Publisher;
 use super::topology::{Queues, ready};
 use crate::retry::tier::Tier;
@@ -32,9 +33,6 @@ pub const UNFIT: (&str, &str) = ("x-max-age", "not to be created");
 /// age of zero (seen in RabbitMQ 3.10 and 4.0). A text without a number there would end the connection.
 pub const UNFIT_TO_CONSUME: [(&str, &str); 2] =
     [("x-priority", "not to consume"), ("x-stream-offset", "0 not to consume")];
-
-const NOT_FOUND: u16 = 404;
-const PRECONDITION_FAILED: u16 = 406;
 
 /// More arguments than that are not compared by any version of RabbitMQ.
 const DIFFERENCES_MAX: usize = 20;

@@ -213,6 +213,20 @@ fn nothing_is_killed_that_could_finish() {
     assert!(grace >= duration(&known["DRAIN_GRACE"]) + CLOSE, "compose: {grace:?}");
 }
 
+/// Beside `ORGS_FILE` the worker refuses what the base says of a single credential.
+#[test]
+fn a_file_of_organisations_takes_the_place_of_the_credential() {
+    let base = deployed("kubernetes/base/deployment.yaml");
+    let component = deployed("kubernetes/components/organisations/kustomization.yaml");
+    let of_one: Vec<&str> =
+        variables_in(&base).into_iter().filter(|name| name.starts_with("IMS_CLIENT_")).collect();
+    assert_eq!(of_one, ["IMS_CLIENT_ID", "IMS_CLIENT_SECRET_FILE"]);
+    for name in of_one {
+        assert!(component.contains(&format!("{{ name: {name}, $patch: delete }}")), "{name} stays");
+    }
+    assert!(variables_in(&component).contains("ORGS_FILE"));
+}
+
 /// Every job in hand may be as large as the limits allow, and the alert comes before the end.
 #[test]
 fn a_pod_has_the_memory_that_its_jobs_can_need() {
