@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::support::broker::Message;
 use crate::support::command::run;
-use crate::support::corner::{BOLD, Corner, ORG, SANDBOX, SOON, job};
+use crate::support::corner::{BOLD, BUSY_BROKER, Corner, ORG, SANDBOX, SOON, job};
 use crate::support::eventually::eventually;
 use crate::support::rig::Replies;
 use crate::support::worker::WorkerProcess;
@@ -124,10 +124,7 @@ async fn replayed_jobs_are_created_once_even_if_the_replay_is_killed_and_repeate
     let close = |when: &str, rate: f64| json!({ "when": when, "rate": rate, "fault": { "kind": "close" } });
     let blind = json!({ "endpoint": "find", "fault": { "kind": "status", "status": 500 } });
     corner.sim.fault(json!([close("after", 0.5), close("before", 1.0), blind])).await;
-    // A thousand dead letters at once keep a slow disk busy: a broker that takes its time is waited for, and not left with
-    // jobs that are parked and not acknowledged.
-    let patient = [("AMQP_TIMEOUT", "60s")];
-    let settings = [&SOON[..], &QUICK_LOOKS, &BOLD, &patient].concat();
+    let settings = [&SOON[..], &QUICK_LOOKS, &BOLD, &[BUSY_BROKER]].concat();
     let hasty = corner.worker(&[&settings[..], &[("RETRY_ATTEMPTS", "1")]].concat()).await;
     corner.submit_all((0..jobs).map(|number| job(&id(number)))).await;
     corner.vhost.take(&corner.reply_queue(), jobs, 2 * PATIENCE).await;

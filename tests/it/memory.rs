@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 
 use crate::support::broker::Counts;
-use crate::support::corner::{Corner, job};
+use crate::support::corner::{BUSY_BROKER, Corner, job};
 use crate::support::eventually::eventually;
 use crate::support::scene::Scene;
 use crate::support::{PATIENCE, env, tell};
@@ -86,9 +86,7 @@ async fn a_backlog_of_large_jobs_does_not_grow_the_worker() {
         corner.submit_all((first..jobs.min(first + BATCH)).map(large)).await;
     }
     corner.sim.fault(json!({ "count": 3 * concurrency, "fault": { "kind": "delay", "ms": 1_000 } })).await;
-    // A broker that its disk holds up for seconds must not be left: what is in hand would be answered twice.
-    let scene =
-        Scene::on(corner, &[("CONCURRENCY", &concurrency.to_string()), ("AMQP_TIMEOUT", "60s")]).await;
+    let scene = Scene::on(corner, &[("CONCURRENCY", &concurrency.to_string()), BUSY_BROKER]).await;
     let patience = PATIENCE + Duration::from_millis(50 * jobs);
     eventually("all are answered", patience, async || {
         let replies = scene.vhost.depth(&scene.reply_queue()).await;

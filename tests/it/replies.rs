@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::support::PATIENCE;
 use crate::support::broker::{Message, Vhost};
-use crate::support::corner::job;
+use crate::support::corner::{BUSY_BROKER, job};
 use crate::support::eventually::eventually;
 use crate::support::scene::Scene;
 
@@ -162,7 +162,7 @@ async fn a_reply_that_no_queue_takes_is_parked_and_its_job_done() {
 #[tokio::test]
 async fn of_a_thousand_replies_at_once_none_is_misjudged() {
     const JOBS: usize = 1_000;
-    let scene = Scene::start(&[]).await;
+    let scene = Scene::start(&[BUSY_BROKER]).await;
     let (there, missing) = (scene.vhost.queue("there"), scene.vhost.queue("missing"));
     scene.vhost.declare_classic(&there).await;
     let id = |n: usize| format!("{}-{n}", if n.is_multiple_of(2) { "there" } else { "missing" });
@@ -191,9 +191,9 @@ async fn of_a_thousand_replies_at_once_none_is_misjudged() {
 #[tokio::test]
 async fn of_many_replies_to_a_queue_that_comes_late_each_is_delivered_or_parked() {
     const JOBS: usize = 1500;
-    let scene = Scene::start(&[]).await;
+    let scene = Scene::start(&[BUSY_BROKER]).await;
     let mut in_time = 0;
-    for round in 0..5 {
+    for round in 0..3 {
         let queue = scene.vhost.queue(&format!("late-{round}"));
         let id = |n: usize| format!("{round}-{n}");
         let jobs = (0..JOBS).map(|n| {
@@ -245,7 +245,7 @@ async fn of_many_replies_to_a_queue_that_is_full_each_is_delivered_or_parked() {
 async fn of_many_replies_to_a_crowded_queue_each_is_told_its_own_fate() {
     const JOBS: usize = 3_000;
     const ROOM: u32 = 20;
-    let scene = Scene::start(&[("CONCURRENCY", "200")]).await;
+    let scene = Scene::start(&[("CONCURRENCY", "200"), BUSY_BROKER]).await;
     let queue = scene.vhost.queue("crowded");
     declare_with_room(&scene.vhost, &queue, ROOM).await;
     let jobs = (0..JOBS).map(|n| {

@@ -24,7 +24,7 @@ pub(crate) mod tls;
 pub(crate) mod worker;
 
 /// For anything that has to happen, on a loaded machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A variable of the test run's own environment; empty counts as unset.
 #[expect(clippy::disallowed_methods, reason = "the tests' own switches are no configuration of the worker")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::case::{Case, on_both_types};
+use crate::support::corner::BUSY_BROKER;
 use crate::support::proxy::Proxy;
 use crate::support::rig::{CONSUME, PUBLISH};
 
@@ -62,7 +63,7 @@ async fn a_connection_that_is_reset_or_goes_silent_is_replaced() {
 #[tokio::test]
 async fn bytes_that_come_late_or_one_by_one_only_take_time() {
     on_every_way(async |queue_type, way| {
-        let mut case = Case::start(queue_type, &[]).await;
+        let mut case = Case::start(queue_type, &[BUSY_BROKER]).await;
         for strike in [delay as fn(&Proxy, Way), slice] {
             strike(&case.rig.proxy, way);
             case.submit(SOME).await;

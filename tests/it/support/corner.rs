@@ -25,6 +25,10 @@ pub(crate) const CLIENT_SECRET: &str = "p8e-the-client-secret";
 pub(crate) const BOLD: [(&str, &str); 3] =
     [("BREAKER_FAILURES", "0"), ("RETRY_BUDGET", "1"), ("ADAPTIVE_LIMITS", "off")];
 
+/// For a worker whose broker is kept busy, by a test's load or by the machine: after the usual ten seconds it would be
+/// left, and what is in hand would be answered or parked once more.
+pub(crate) const BUSY_BROKER: (&str, &str) = ("AMQP_TIMEOUT", "60s");
+
 /// For a worker whose retries are to come soon.
 pub(crate) const SOON: [(&str, &str); 5] = [
     ("RETRY_BASE", "1ms"),

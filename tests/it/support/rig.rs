@@ -67,13 +67,13 @@ impl Rig {
         self.sim.report().await["created"].as_u64().unwrap()
     }
 
-    /// Waits until this many connections exist: by then, jobs are under way.
-    pub(crate) async fn wait_created(&self, at_least: u64) {
+    /// Waits until this many connections exist: by then, jobs are under way. Gives how many there are.
+    pub(crate) async fn wait_created(&self, at_least: u64) -> u64 {
         eventually("connections are created", PATIENCE, async || {
             let created = self.created().await;
-            if created >= at_least { Ok(()) } else { Err(created) }
+            if created >= at_least { Ok(created) } else { Err(created) }
         })
-        .await;
+        .await
     }
 
     /// Waits until the job queue is just so.
