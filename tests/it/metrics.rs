@@ -203,13 +203,15 @@ async fn the_counters_tell_what_happened() {
     corner.replies(6).await;
     corner.settled().await;
 
-    // A reply is taken, and a job settled, a moment before it is counted.
+    // A reply is taken, and a job settled, a moment before it is counted; how organisations fare is told once a second.
     let page = eventually("all jobs are counted", PATIENCE, async || {
         let text = worker.metrics().await;
         assert!(!text.contains("kiwi"), "a label from a job:\n{text}");
         let page = Page::read(&text);
-        let done: f64 = page.sum("connection_worker_jobs_completed_total");
-        if done == 6.0 { Ok(page) } else { Err(done) }
+        let done = page.sum("connection_worker_jobs_completed_total");
+        let calls = page.sum("connection_worker_organisation_calls_in_flight");
+        let in_hand = page.sum("connection_worker_organisation_jobs_in_hand");
+        if (done, calls, in_hand) == (6.0, 0.0, 0.0) { Ok(page) } else { Err((done, calls, in_hand)) }
     })
     .await;
     let series = |page: &Page| -> Vec<String> {
