@@ -59,6 +59,7 @@ async fn idle_connections_keep_no_scrape_away() {
         })
         .await;
     }
+    rest(last).await;
 }
 
 /// One byte a while for ever: what counts is when the whole head is there.

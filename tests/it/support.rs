@@ -23,8 +23,9 @@ pub(crate) mod simulator;
 pub(crate) mod tls;
 pub(crate) mod worker;
 
-/// For anything that has to happen, on a loaded machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// For anything that has to happen, on a loaded machine. No more than heartbeats and the watchdog take to find out by
+/// themselves, so that what is noticed only by them is not taken for noticed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A variable of the test run's own environment; empty counts as unset.
 #[expect(clippy::disallowed_methods, reason = "the tests' own switches are no configuration of the worker")]

@@ -80,7 +80,7 @@ async fn a_job_is_followed_from_its_sender_to_its_reply() {
     let reply = corner.reply().await;
 
     // The call to IMS, two creates, the reply, and around them the job.
-    let spans = collector.trace(TRACE, 1).await;
+    let spans = collector.trace(TRACE, 5).await;
     assert_eq!(spans.len(), 5, "{spans:#?}");
     let [process] = spans.iter().filter(|span| span.kind == SpanKind::Consumer).collect::<Vec<_>>()[..]
     else {
@@ -158,7 +158,7 @@ async fn a_job_that_names_no_trace_begins_one() {
         let (traceparent, tracestate) = of_reply(&corner.reply().await);
         let traceparent = traceparent.unwrap();
         assert_eq!((traceparent.len(), tracestate), (SAMPLED.len(), None), "{bad:?}");
-        let spans = collector.trace(trace_of(&traceparent), 1).await;
+        let spans = collector.trace(trace_of(&traceparent), 3).await;
         let root = spans.iter().find(|span| span.kind == SpanKind::Consumer).unwrap();
         assert_eq!(root.parent, "", "{bad:?}");
         traces.insert(root.trace.clone());
@@ -186,7 +186,7 @@ async fn what_its_sender_does_not_sample_is_not_exported() {
     assert!(sent.unwrap().starts_with(&format!("00-{TRACE}-")));
     let other = SAMPLED.replace(TRACE, &TRACE.replace('4', "5"));
     send(&corner, &job("sampled"), &other, None).await;
-    collector.trace(trace_of(&other), 1).await;
+    collector.trace(trace_of(&other), 3).await;
     assert!(collector.spans().iter().all(|span| span.trace != TRACE), "{:#?}", collector.spans());
     corner.end(worker).await;
 }
@@ -202,7 +202,9 @@ async fn a_job_that_waits_in_a_queue_goes_on_with_its_trace() {
     corner.sim.fault(json!({ "count": 1, "fault": { "kind": "throttle", "retryAfter": "9" } })).await;
     corner.submit(&job("waits")).await;
     let (traceparent, _) = of_reply(&corner.reply().await);
-    let spans = collector.trace(trace_of(&traceparent.unwrap()), 2).await;
+    // IMS, a create, a message, a delivery; two looks, a create, a look, a message, a delivery.
+    let spans = collector.trace(trace_of(&traceparent.unwrap()), 10).await;
+    assert_eq!(spans.len(), 10, "{spans:#?}");
     let delivery = |parent: &str| {
         let mut deliveries = spans.iter().filter(|span| span.kind == SpanKind::Consumer);
         deliveries.find(|span| span.parent == parent).unwrap_or_else(|| panic!("{spans:#?}"))
@@ -268,7 +270,7 @@ async fn a_batch_is_sent_again_if_the_collector_may_take_it_later() {
     collector.refuse(503);
     let worker = exporting(&corner, &collector, &env).await;
     send(&corner, &job("again"), SAMPLED, None).await;
-    collector.trace(TRACE, 1).await;
+    collector.trace(TRACE, 4).await;
     assert!(collector.headers().len() >= 2, "the refused one and the others");
     for headers in collector.headers() {
         assert_eq!(
