@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::try_join_all;
 use lapin::Channel;
 use lapin::options::BasicAckOptions;
 
@@ -50,6 +51,12 @@ impl Acks {
     /// then the session is over. If dropped half-way, it is over as well.
     pub(super) async fn ack(&self, tag: u64) -> Result<bool, lapin::Error> {
         self.window().ready(tag);
+        // Replies are confirmed many at a time, so that the jobs of the others are about to say the same.
+        tokio::task::yield_now().await;
+        if !self.window().is_ready(tag) {
+            // Another job is sending it along. That a frame was written would be no word of the broker's.
+            return Ok(self.channel.status().connected());
+        }
         let mut turn = self.turn.lock().await;
         if turn.broken {
             return Ok(false);
@@ -57,9 +64,8 @@ impl Acks {
         // Nothing is left to send if somebody else has sent it meanwhile.
         let due = self.window().take();
         turn.broken = true;
-        for Ack { tag, multiple } in due {
-            self.channel.basic_ack(tag, BasicAckOptions { multiple }).await?;
-        }
+        let send = |Ack { tag, multiple }| self.channel.basic_ack(tag, BasicAckOptions { multiple });
+        try_join_all(due.into_iter().map(send)).await?;
         turn.broken = false;
         Ok(true)
     }
@@ -100,6 +106,11 @@ impl Window {
         self.ready.push(tag);
     }
 
+    /// Whether it is still to be sent.
+    fn is_ready(&self, tag: u64) -> bool {
+        self.ready.contains(&tag)
+    }
+
     fn settled(&mut self, tag: u64) {
         self.open.remove(&tag);
     }
@@ -137,7 +148,9 @@ mod tests {
         for tag in [4, 1, 2] {
             window.ready(tag);
         }
+        assert!(window.is_ready(4));
         assert_eq!(window.take(), [all_up_to(2), one(4)]);
+        assert!(!window.is_ready(4));
         assert_eq!(window.take(), []);
         window.ready(6);
         assert_eq!(window.take(), [one(6)]);
