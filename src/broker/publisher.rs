@@ -2,9 +2,11 @@
 //!
 //! A message counts as sent only when the broker has confirmed it *and* has not returned it. lapin does not say which
 //! message was returned as soon as several are under way on one channel; `batch.rs` finds out. Batches are per queue, so
-//! that a queue which does not answer holds up nobody else. A channel whose batch did not end well is thrown away.
+//! that a queue which does not answer holds up nobody else, and while many messages are under way they gather
+//! (`crowd.rs`). A channel whose batch did not end well is thrown away.
 
 mod batch;
+mod crowd;
 mod lane;
 mod pool;
 
@@ -17,6 +19,7 @@ use lapin::{Confirmation, Connection};
 use uuid::Uuid;
 
 use self::batch::{After, Fate, Member};
+use self::crowd::Crowd;
 use self::lane::{Lane, Lanes};
 use self::pool::Pool;
 use super::Error;
@@ -45,6 +48,7 @@ pub struct Publisher {
     connection: Arc<Connection>,
     pool: Pool,
     lanes: Lanes,
+    crowd: Crowd,
     timeout: Duration,
 }
 
@@ -117,7 +121,7 @@ impl Publisher {
         timeout: Duration,
     ) -> Result<Self, Error> {
         let pool = Pool::new(Arc::clone(&connection), channels, timeout).await?;
-        Ok(Self { connection, pool, lanes: Lanes::default(), timeout })
+        Ok(Self { connection, pool, lanes: Lanes::default(), crowd: Crowd::default(), timeout })
     }
 
     /// Whether the broker blocks publishing for now (memory or disk alarm).
@@ -179,6 +183,11 @@ impl Publisher {
             return Err(PublishError::Returned { queue: queue.to_owned() });
         }
         let message = Message { queue: key, mandatory: !is_direct, properties, body };
+        let passer = self.crowd.enter();
+        // Without a channel for the next batch, none would come of those who wait for it.
+        if self.pool.has_room() {
+            passer.gather(self.lanes.latest(queue)).await;
+        }
         let first = self.join(queue).await.map_err(PublishError::Unconfirmed)?;
         let again = match self.publish_on(first, &message).await {
             Err(Failed::Doubtful) => self.join(queue).await,

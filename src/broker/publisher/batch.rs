@@ -87,6 +87,11 @@ impl Batch {
         self.state().joined > 1
     }
 
+    /// Waits until there is nothing more to wait for.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,7 +122,7 @@ impl Member {
 
     /// Waits until every message of the batch is confirmed; then it is known what came of the one with this id.
     pub(super) async fn fate(&self, id: &Id) -> Fate {
-        self.batch.ended.cancelled().await;
+        self.batch.ended().await;
         let state = self.batch.state();
         match (state.under_way, state.broken) {
             (0, false) if state.returned.contains(id) => Fate::Returned,

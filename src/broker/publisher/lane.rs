@@ -54,6 +54,12 @@ impl Lane {
 pub(super) struct Lanes(Mutex<HashMap<String, Weak<Lane>>>);
 
 impl Lanes {
+    /// The batch that was opened last for a queue, if it is still under way.
+    pub(super) fn latest(&self, queue: &str) -> Option<Arc<Batch>> {
+        let lane = self.lock().get(queue)?.upgrade()?;
+        Some(Arc::clone(&lane.batch))
+    }
+
     /// A part in the batch of a queue, if one is open.
     pub(super) fn join(&self, queue: &str) -> Option<(Arc<Lane>, Member)> {
         joined(&self.lock(), queue)

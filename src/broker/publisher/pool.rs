@@ -49,6 +49,11 @@ impl Pool {
         Ok((channel, permit))
     }
 
+    /// Whether one more channel may be used at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.permits.available_permits() > 0
+    }
+
     /// The right to use one more channel.
     pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
         let permit = Arc::clone(&self.permits).acquire_owned();
