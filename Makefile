@@ -66,7 +66,7 @@ bench: ## Measure the worker beside a bare loop: tables, JSON and plots in targe
 	@env -u AMQP_URL deploy/dev/broker.sh install
 	$(BENCH)
 
-bench-quick: ## Compare both in less than a minute; fails if the worker has become slow
+bench-quick: ## Compare both in about a minute; fails if the worker has become slow
 	@env -u AMQP_URL deploy/dev/broker.sh install
 	$(BENCH) quick
 

@@ -73,7 +73,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// A backlog with 200 jobs at a time, in less than a minute; fails if the worker falls below 0.8 of the bare loop.
+    /// A backlog with 200 jobs at a time, in about a minute; fails if the worker falls below 0.8 of the bare loop.
     Quick,
     /// What is done for an ill Flow Service, and for organisations beside one another; some minutes for each.
     Protection {

@@ -116,7 +116,7 @@ impl Name {
     }
 }
 
-/// Compares the worker with the bare loop, in less than a minute.
+/// Compares the worker with the bare loop, in about a minute.
 pub(crate) async fn quick(options: &Options) -> ExitCode {
     let stand = Stand::start().await;
     if quick::run(&stand, options).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -6,7 +6,8 @@ use crate::figures::RATIO;
 
 const JOBS: usize = 12_000;
 const CONCURRENCY: u16 = 200;
-const ROUNDS: usize = 3;
+/// Not fewer: on a machine that others share, one round in five is far off.
+const ROUNDS: usize = 5;
 const CASE: &str = "200";
 
 /// Jobs per second beside the bare loop, below which it fails.
