@@ -47,14 +47,15 @@ impl Acks {
         self.window().settled(tag);
     }
 
-    /// Acknowledges a delivery, and whatever else is ready. `false` if it was not sent because an earlier one could not be:
-    /// then the session is over. If dropped half-way, it is over as well.
+    /// Acknowledges a delivery, and whatever else is ready; one that another job is sending along is left to it. `false` if
+    /// it is not sent because the channel is gone or an earlier one could not be sent: then the session is over. If dropped
+    /// half-way, it is over as well.
     pub(super) async fn ack(&self, tag: u64) -> Result<bool, lapin::Error> {
         self.window().ready(tag);
-        // Replies are confirmed many at a time, so that the jobs of the others are about to say the same.
+        // Replies are confirmed many at a time: the jobs of the others are about to be ready, too.
         tokio::task::yield_now().await;
         if !self.window().is_ready(tag) {
-            // Another job is sending it along. That a frame was written would be no word of the broker's.
+            // There is nothing to wait for: that a frame was written is no word of the broker's.
             return Ok(self.channel.status().connected());
         }
         let mut turn = self.turn.lock().await;

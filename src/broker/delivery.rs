@@ -49,7 +49,7 @@ pub enum Settlement {
 /// Whether a settlement counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// The broker was told.
+    /// The broker was told, or another job is about to tell it.
     Done,
     /// The delivery belongs to a connection that is gone; the broker delivers it again.
     Stale,

@@ -2,8 +2,8 @@
 //!
 //! A message counts as sent only when the broker has confirmed it *and* has not returned it. lapin does not say which
 //! message was returned as soon as several are under way on one channel; `batch.rs` finds out. Batches are per queue, so
-//! that a queue which does not answer holds up nobody else, and while many messages are under way they gather
-//! (`crowd.rs`). A channel whose batch did not end well is thrown away.
+//! that a queue which does not answer holds up nobody else. A channel whose batch did not end well is thrown away. While
+//! many messages are under way, further ones gather so that they go together (`crowd.rs`).
 
 mod batch;
 mod crowd;
@@ -186,7 +186,7 @@ impl Publisher {
         let passer = self.crowd.enter();
         // Without a channel for the next batch, none would come of those who wait for it.
         if self.pool.has_room() {
-            passer.gather(self.lanes.latest(queue)).await;
+            passer.gather(|| self.lanes.latest(queue)).await;
         }
         let first = self.join(queue).await.map_err(PublishError::Unconfirmed)?;
         let again = match self.publish_on(first, &message).await {

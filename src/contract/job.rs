@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use secrecy::zeroize::Zeroizing;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
@@ -10,6 +11,9 @@ use super::ids::{ImsOrgId, JobId, SandboxName};
 use super::params::Remarks;
 use super::sealed::{Form, SealedDocument, in_clear_or_sealed, sealed_names_its_place};
 use crate::sources;
+
+/// Room in a request for what is the same in all of them, and for escapes, in bytes.
+const ROOM: usize = 1024;
 
 /// As a regular expression: not only blanks.
 const SOME_TEXT: &str = r"\S";
@@ -165,6 +169,23 @@ pub(super) struct RequestAuth<'a> {
     pub(super) others: &'a [(String, Box<RawValue>)],
 }
 
+impl RequestBody<'_> {
+    /// As JSON, wiped when given up. If it grew while it is written, what it had before would stay in memory with
+    /// credentials in it; so it begins with room for all but texts that are full of escapes.
+    pub(super) fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        let mut json = Zeroizing::new(Vec::with_capacity(self.room()));
+        serde_json::to_writer(&mut *json, self)?;
+        Ok(json)
+    }
+
+    fn room(&self) -> usize {
+        let RequestBody { name, description, auth, connection_spec: ConnectionSpec { id, version } } = self;
+        let texts = [name, description.unwrap_or_default(), auth.spec_name, auth.params.get(), id, version];
+        let others = auth.others.iter().map(|(key, value)| key.len() + value.get().len());
+        ROOM + texts.iter().map(|text| text.len()).chain(others).sum::<usize>()
+    }
+}
+
 impl Serialize for RequestBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -196,5 +217,30 @@ impl Serialize for ConnectionSpec {
         map.serialize_entry("id", &self.id)?;
         map.serialize_entry("version", &self.version)?;
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    #[test]
+    fn a_request_does_not_grow_while_it_is_written() {
+        let long = "x".repeat(10_000);
+        let raw = to_raw_value(&json!({ "password": long, "port": 1 })).unwrap();
+        let others = vec![("scopes".to_owned(), raw.clone()), (long.clone(), raw.clone())];
+        let spec = ConnectionSpec { id: long.clone(), version: long.clone() };
+        let body = RequestBody {
+            name: &long,
+            description: Some("\"a \n description\""),
+            auth: RequestAuth { spec_name: &long, params: &raw, others: &others },
+            connection_spec: &spec,
+        };
+        let json = body.to_json().unwrap();
+        assert_eq!(json.capacity(), body.room());
+        assert!(json.len() > 80_000);
     }
 }

@@ -5,7 +5,6 @@ use std::str::Utf8Error;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use secrecy::zeroize::Zeroizing;
 use serde_json::value::RawValue;
 
 use super::auth;
@@ -27,9 +26,6 @@ pub(super) const JOB_FIELDS: &[&str] =
     &["schemaVersion", "jobId", "imsOrgId", "sandboxName", "source", "connection", "expiresAt"];
 pub(super) const CONNECTION_FIELDS: &[&str] = &["name", "description", "auth", "connectionSpec"];
 pub(super) const SPEC_FIELDS: &[&str] = &["id", "version"];
-
-/// Room for what a request says besides `auth.params`, in bytes. Names and descriptions are seldom so long.
-const BESIDE_PARAMS: usize = 1024;
 
 /// What the worker's configuration fills in, and opens.
 #[derive(Debug, Clone, Default)]
@@ -224,13 +220,13 @@ fn resolve(
         auth: RequestAuth { spec_name, params: &params, others: &auth.others },
         connection_spec: &connection_spec,
     };
-    // With room, as a rule: one that grows leaves a part of the credentials behind, where nobody wipes it.
-    let mut request = Zeroizing::new(Vec::with_capacity(params.get().len() + BESIDE_PARAMS));
-    if let Err(error) = serde_json::to_writer(&mut *request, &body) {
-        problems.add("connection", format!("cannot be written as JSON: {error}"));
-        return None;
-    }
-    let body = Bytes::from_owner(request);
+    let body = match body.to_json() {
+        Ok(body) => Bytes::from_owner(body),
+        Err(error) => {
+            problems.add("connection", format!("cannot be written as JSON: {error}"));
+            return None;
+        }
+    };
     let remarks = remarks(&connection_spec.id, spec_name, &params);
     Some(Job {
         id: job_id?,

@@ -36,10 +36,10 @@ impl Crowd {
 
 impl Passer<'_> {
     /// Waits for the batch `before` to end, if many others are under way. Safe to drop.
-    pub(super) async fn gather(&self, before: Option<Arc<Batch>>) {
+    pub(super) async fn gather(&self, before: impl FnOnce() -> Option<Arc<Batch>>) {
         let others = self.0.0.load(Ordering::Relaxed).saturating_sub(1);
-        if let Some(batch) = before
-            && others >= MANY
+        if others >= MANY
+            && let Some(batch) = before()
         {
             // What is given up is the wait, not the batch.
             tokio::time::timeout(LONGEST_WAIT, batch.ended()).await.ok();
@@ -68,13 +68,13 @@ mod tests {
     async fn a_message_among_few_goes_at_once() {
         let crowd = crowd(MANY - 1);
         let (batch, _member) = Batch::open();
-        assert!(crowd.enter().gather(Some(batch)).now_or_never().is_some());
+        assert!(crowd.enter().gather(|| Some(batch)).now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn a_message_with_none_before_it_goes_at_once() {
         let crowd = crowd(MANY);
-        assert!(crowd.enter().gather(None).now_or_never().is_some());
+        assert!(crowd.enter().gather(|| None).now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -82,7 +82,7 @@ mod tests {
         let crowd = crowd(MANY);
         let (batch, mut member) = Batch::open();
         let passer = crowd.enter();
-        let mut waiting = Box::pin(passer.gather(Some(batch)));
+        let mut waiting = Box::pin(passer.gather(|| Some(batch)));
         assert!(waiting.as_mut().now_or_never().is_none());
         let began = Instant::now();
         member.confirmed(true, None);
@@ -97,7 +97,7 @@ mod tests {
         let crowd = crowd(MANY);
         let (batch, _member) = Batch::open();
         let began = Instant::now();
-        crowd.enter().gather(Some(batch)).await;
+        crowd.enter().gather(|| Some(batch)).await;
         assert_eq!(began.elapsed(), LONGEST_WAIT);
     }
 }
