@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::{Admin, Readiness};
 use crate::broker;
+use crate::broker::rabbitmq::RabbitMq;
 use crate::broker::session::{Session, SessionSettings};
 use crate::broker::topology::DELIVERY_LIMIT;
 use crate::checks::Checks;
@@ -84,8 +85,8 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let guarded = Guarded::new(flow.clone(), guard.clone());
     let checks = Checks::new(guarded, config.checks, metrics.checks.clone());
     let handler = Handler::new(flow, guard, config.rules, metrics.attempts.clone());
-    let routes = ReplyRoutes::new(config.session.queues.clone(), &config.reply_to_allow);
-    let concurrency = config.session.prefetch;
+    let routes = ReplyRoutes::new(config.session.link.queues.clone(), &config.reply_to_allow);
+    let concurrency = config.session.intake.prefetch;
     let terms = Terms { defaults: config.defaults, limits: config.limits, allowed };
     let traces = Traces::start(config.traces, metrics.traces.clone())?;
     let worker = Worker::new(handler, checks, routes, terms, metrics.clone(), concurrency);
@@ -204,16 +205,23 @@ impl<F: FlowApi> Supervisor<F> {
         }
     }
 
-    async fn open(&self, history: &History) -> Result<Session, broker::Error> {
+    async fn open(&self, history: &History) -> Result<Session<RabbitMq>, broker::Error> {
+        let SessionSettings { link: settings, intake } = &self.settings;
+        let link = RabbitMq::open(settings).await?;
         match history.unreadable {
-            0 => Session::open(&self.settings).await,
-            _ => Session::open_careful(&self.settings).await,
+            0 => Session::start(link, &settings.queues, intake).await,
+            _ => Session::start_careful(link, &settings.queues, intake).await,
         }
     }
 
-    async fn work(&self, session: Session) -> SessionEnd {
+    async fn work(&self, session: Session<RabbitMq>) -> SessionEnd {
         let careful = session.is_careful();
-        info!(queue = self.settings.queues.jobs, prefetch = self.settings.prefetch, careful, "consuming");
+        info!(
+            queue = self.settings.link.queues.jobs,
+            prefetch = self.settings.intake.prefetch,
+            careful,
+            "consuming"
+        );
         self.metrics.broker.session_opened();
         self.readiness.set(true);
         let depths = session.depths();

@@ -16,9 +16,11 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod inspect;
+pub mod link;
 pub mod parked;
 pub mod properties;
 pub mod publisher;
+pub mod rabbitmq;
 pub mod session;
 pub mod topology;
 pub mod watchdog;

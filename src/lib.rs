@@ -46,7 +46,8 @@
 //!   [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and `guard` what an organisation consists
 //!   of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow` and where traces are sent, the environment only in `config`.
-//! * There is no process-wide state: two workers can run in one test.
+//! * There is no process-wide state: two workers can run in one test. The time of day comes from [`clock`].
+//! * What the worker needs of a broker is [`broker::link`]: the same worker runs over RabbitMQ and over a simulation of it.
 //! * An error is typed and classified where it is born: [`flow::FailureKind`] says what a failed call means for the
 //!   job, [`broker::Error`] whether a person must mend something.
 //! * A session with the broker never heals itself. Whatever goes wrong ends it, and [`app`] opens the next.
@@ -61,6 +62,7 @@ pub mod reload;
 pub mod worker;
 pub mod handler;
 pub mod checks;
+pub mod clock;
 pub mod contract;
 pub mod sources;
 pub mod sealing;

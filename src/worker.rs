@@ -38,7 +38,7 @@ use self::job::Unsettled;
 use self::shift::Shift;
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settlement};
-use crate::broker::publisher::Publisher;
+use crate::broker::link::{Link, Publish};
 use crate::broker::session::Session;
 use crate::checks::Checks;
 use crate::contract::ids::JobId;
@@ -133,9 +133,9 @@ impl<F: FlowApi> Worker<F> {
     }
 
     /// Works on a session's jobs until it is lost or `stop` is cancelled; then drains within `grace`.
-    pub async fn run(
+    pub async fn run<L: Link>(
         self: &Arc<Self>,
-        session: Session,
+        session: Session<L>,
         stop: &CancellationToken,
         grace: Duration,
     ) -> SessionEnd {
@@ -148,11 +148,11 @@ impl<F: FlowApi> Worker<F> {
     }
 
     /// Gives a delivery its task. The task reports a session that is no good through `lost`.
-    fn spawn(
+    fn spawn<P: Publish>(
         self: &Arc<Self>,
         delivery: Delivery,
         in_hand: u16,
-        publisher: Arc<Publisher>,
+        publisher: Arc<P>,
         waits: CancellationToken,
         lost: mpsc::Sender<broker::Error>,
     ) -> JoinHandle<()> {
@@ -174,7 +174,7 @@ impl<F: FlowApi> Worker<F> {
         let task = async move {
             // In one expression: a future with a name of its own would be held twice.
             let processed =
-                AssertUnwindSafe(worker.process(delivery, in_hand, &publisher, &waits)).catch_unwind().await;
+                AssertUnwindSafe(worker.process(delivery, in_hand, &*publisher, &waits)).catch_unwind().await;
             let failure = match processed {
                 Ok(Ok(())) => return,
                 Ok(Err(Unsettled(error))) => error,
@@ -213,7 +213,7 @@ impl<F: FlowApi> Worker<F> {
     }
 
     /// Takes no more, gives back what has not begun, lets the rest finish, closes.
-    async fn drain(&self, mut session: Session, grace: Duration) -> SessionEnd {
+    async fn drain<L: Link>(&self, mut session: Session<L>, grace: Duration) -> SessionEnd {
         let started = Instant::now();
         let unsettled_before = self.unsettled.load(Ordering::Relaxed);
         self.metrics.broker.draining();
@@ -248,7 +248,7 @@ fn name_job(id: &JobId) {
 }
 
 /// Takes no more, and gives back what has arrived and not begun.
-async fn hand_back_untaken(session: &mut Session) {
+async fn hand_back_untaken<L: Link>(session: &mut Session<L>) {
     let untaken = session.stop_consuming().await.unwrap_or_else(|error| {
         warn!(error = %Chain(&error), "could not stop consuming");
         Vec::new()

@@ -7,9 +7,17 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::try_join_all;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join_all};
 use lapin::Channel;
-use lapin::options::BasicAckOptions;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+
+use super::Error;
+use super::connection::step;
+use super::delivery::{Settled, Settlement};
+use super::link::Settle;
 
 /// The acknowledgements of one channel.
 pub(super) struct Acks {
@@ -17,6 +25,7 @@ pub(super) struct Acks {
     window: Mutex<Window>,
     /// Whoever has it sends for all.
     turn: tokio::sync::Mutex<Turn>,
+    timeout: Duration,
 }
 
 /// Whether all that was taken to be sent has been sent.
@@ -33,8 +42,12 @@ impl std::fmt::Debug for Acks {
 
 impl Acks {
     /// Of a channel on which nothing has been delivered yet.
-    pub(super) fn new(channel: Channel) -> Self {
-        Self { channel, window: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    pub(super) fn new(channel: Channel, timeout: Duration) -> Self {
+        Self { channel, window: Mutex::default(), turn: tokio::sync::Mutex::default(), timeout }
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     /// A delivery has come. To be told of each in the order of their tags.
@@ -42,15 +55,17 @@ impl Acks {
         self.window().delivered(tag);
     }
 
-    /// A delivery was settled otherwise.
-    pub(super) fn settled(&self, tag: u64) {
+    async fn hand_back(&self, tag: u64) -> Result<bool, lapin::Error> {
+        // nack, not reject: from RabbitMQ 4.3 on only a reject counts towards a queue's delivery limit.
+        self.channel.basic_nack(tag, BasicNackOptions { requeue: true, multiple: false }).await?;
         self.window().settled(tag);
+        Ok(true)
     }
 
     /// Acknowledges a delivery, and whatever else is ready; one that another job is sending along is left to it. `false` if
     /// it is not sent because the channel is gone or an earlier one could not be sent: then the session is over. If dropped
     /// half-way, it is over as well.
-    pub(super) async fn ack(&self, tag: u64) -> Result<bool, lapin::Error> {
+    async fn ack(&self, tag: u64) -> Result<bool, lapin::Error> {
         self.window().ready(tag);
         // Replies are confirmed many at a time: the jobs of the others are about to be ready, too.
         tokio::task::yield_now().await;
@@ -73,6 +88,28 @@ impl Acks {
 
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Settle for Acks {
+    fn settle(&self, tag: u64, settlement: Settlement) -> BoxFuture<'_, Result<Settled, Error>> {
+        async move {
+            let settled = match settlement {
+                Settlement::Ack => step(self.timeout, "acknowledge a job", self.ack(tag)).await,
+                Settlement::Requeue => step(self.timeout, "hand a job back", self.hand_back(tag)).await,
+            };
+            match settled {
+                Ok(true) => Ok(Settled::Done),
+                Ok(false) => Ok(Settled::Stale),
+                Err(_) if !self.is_usable() => Ok(Settled::Stale),
+                Err(error) => Err(error),
+            }
+        }
+        .boxed()
+    }
+
+    fn is_usable(&self) -> bool {
+        self.channel.status().connected()
     }
 }
 

@@ -1,16 +1,12 @@
 //! A message taken from the job queue, which must be settled exactly once.
 
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Weak;
 
 use bytes::Bytes;
-use lapin::Acker;
-use lapin::options::{BasicAckOptions, BasicNackOptions};
 use secrecy::zeroize::Zeroizing;
 
 use super::Error;
-use super::acks::Acks;
-use super::connection::step;
+use super::link::Settle;
 use super::properties::Properties;
 use crate::contract::history::History;
 
@@ -30,11 +26,19 @@ pub struct Delivery {
     pub delivery_count: Option<u64>,
     /// Its number on its channel.
     pub(super) tag: u64,
-    acker: Acker,
-    /// With which others it is acknowledged together, if with any. The session's: a delivery must not keep its channel open,
-    /// or what is unsettled would not come again.
-    acks: Option<Weak<Acks>>,
-    timeout: Duration,
+    /// Its channel, which is the link's: a delivery must not keep it open, or what is unsettled would not come again.
+    channel: Weak<dyn Settle>,
+}
+
+/// What the broker delivers.
+#[derive(Debug, Default)]
+pub struct Message {
+    /// Its properties.
+    pub properties: Properties,
+    /// Its content.
+    pub body: Vec<u8>,
+    /// Whether it was delivered before.
+    pub redelivered: bool,
 }
 
 /// How a delivery ends.
@@ -56,106 +60,99 @@ pub enum Settled {
 }
 
 impl Delivery {
-    pub(super) fn new(delivery: lapin::message::Delivery, timeout: Duration) -> Self {
-        let properties = Properties(delivery.properties);
+    /// A message with this number on a channel.
+    pub fn new(message: Message, tag: u64, channel: Weak<dyn Settle>) -> Self {
+        let Message { properties, body, redelivered } = message;
         let history = History::read(|name| properties.header_text(name));
         let delivery_count = properties.header_text("x-delivery-count").and_then(|text| text.parse().ok());
         Self {
-            body: Bytes::from_owner(Zeroizing::new(delivery.data)),
+            body: Bytes::from_owner(Zeroizing::new(body)),
             properties,
             history,
             delivery_count,
-            redelivered: delivery.redelivered,
-            tag: delivery.delivery_tag,
-            acker: delivery.acker,
-            acks: None,
-            timeout,
+            redelivered,
+            tag,
+            channel,
         }
-    }
-
-    /// Lets it be acknowledged together with others of its channel. To be called in the order of arrival.
-    pub(super) fn among(self, acks: &Arc<Acks>) -> Self {
-        acks.delivered(self.tag);
-        Self { acks: Some(Arc::downgrade(acks)), ..self }
     }
 
     /// Whether the connection that brought it is gone. Work on a stale delivery would be done twice.
     pub fn is_stale(&self) -> bool {
-        !self.acker.usable()
+        self.channel.upgrade().is_none_or(|channel| !channel.is_usable())
     }
 
     /// Settles it. Consumes it: there is no second time.
     pub async fn settle(mut self, settlement: Settlement) -> Result<Settled, Error> {
         // The broker sends the next one for it before this returns, and that can take seconds while it is busy.
         self.body = Bytes::new();
-        let settled = match settlement {
-            Settlement::Ack => step(self.timeout, "acknowledge a job", self.acknowledge()).await,
-            Settlement::Requeue => step(self.timeout, "hand a job back", self.hand_back()).await,
-        };
-        match settled {
-            Ok(true) => Ok(Settled::Done),
-            Ok(false) => Ok(Settled::Stale),
-            Err(_) if !self.acker.usable() && self.acker.poisoned() => Ok(Settled::Stale),
-            Err(error) => Err(error),
+        match self.channel.upgrade() {
+            Some(channel) => channel.settle(self.tag, settlement).await,
+            None => Ok(Settled::Stale),
         }
-    }
-
-    async fn acknowledge(&self) -> Result<bool, lapin::Error> {
-        match self.acks.as_ref().map(Weak::upgrade) {
-            Some(Some(acks)) => acks.ack(self.tag).await,
-            Some(None) => Ok(false),
-            None => self.acker.ack(BasicAckOptions::default()).await,
-        }
-    }
-
-    async fn hand_back(&self) -> Result<bool, lapin::Error> {
-        // nack, not reject: from RabbitMQ 4.3 on only a reject counts towards a queue's delivery limit.
-        let done = self.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
-        if done && let Some(acks) = self.acks.as_ref().and_then(Weak::upgrade) {
-            acks.settled(self.tag);
-        }
-        Ok(done)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
     use lapin::BasicProperties;
     use lapin::types::{AMQPValue, FieldTable};
 
     use super::*;
     use crate::contract::history::{ATTEMPTS, TRIALS};
 
-    fn delivery() -> (Acker, Delivery) {
-        let mock = lapin::message::Delivery::mock(1, "".into(), "jobs".into(), false, b"{}".to_vec());
-        (mock.acker.clone(), Delivery::new(mock, Duration::from_secs(1)))
+    #[derive(Debug)]
+    struct Channel {
+        usable: bool,
+    }
+
+    impl Settle for Channel {
+        fn settle(&self, tag: u64, _settlement: Settlement) -> BoxFuture<'_, Result<Settled, Error>> {
+            assert_eq!(tag, 7);
+            let settled = if self.usable { Settled::Done } else { Settled::Stale };
+            async move { Ok(settled) }.boxed()
+        }
+
+        fn is_usable(&self) -> bool {
+            self.usable
+        }
+    }
+
+    fn of(channel: &Arc<Channel>) -> Delivery {
+        let channel: Weak<Channel> = Arc::downgrade(channel);
+        Delivery::new(Message { body: b"{}".to_vec(), ..Message::default() }, 7, channel)
     }
 
     #[test]
     fn a_delivery_tells_what_earlier_ones_have_left() {
-        let mut mock = lapin::message::Delivery::mock(1, "".into(), "jobs".into(), true, Vec::new());
         let mut headers = FieldTable::default();
         for (name, text) in [(ATTEMPTS, "3"), (TRIALS, "1"), ("x-delivery-count", "2")] {
             headers.insert(name.into(), AMQPValue::LongString(text.into()));
         }
-        mock.properties = BasicProperties::default().with_headers(headers);
-        let delivery = Delivery::new(mock, Duration::from_secs(1));
+        let properties = Properties(BasicProperties::default().with_headers(headers));
+        let message = Message { properties, ..Message::default() };
+        let delivery = Delivery::new(message, 1, Weak::<Channel>::new());
         let expected = History { attempts: Some(3), trials: Some(1), ..History::default() };
         assert_eq!((delivery.history, delivery.delivery_count), (expected, Some(2)));
     }
 
     #[tokio::test]
-    async fn a_delivery_is_settled_once() {
-        let (_, fresh) = delivery();
-        assert!(!fresh.is_stale());
-        assert_eq!(fresh.settle(Settlement::Ack).await.unwrap(), Settled::Done);
+    async fn a_delivery_is_settled_on_its_channel() {
+        let channel = Arc::new(Channel { usable: true });
+        assert!(!of(&channel).is_stale());
+        assert_eq!(of(&channel).settle(Settlement::Ack).await.unwrap(), Settled::Done);
     }
 
     #[tokio::test]
-    async fn a_settlement_that_did_not_count_is_told() {
-        let (acker, used) = delivery();
-        acker.ack(BasicAckOptions::default()).await.unwrap();
-        assert!(used.is_stale());
-        assert_eq!(used.settle(Settlement::Requeue).await.unwrap(), Settled::Stale);
+    async fn a_delivery_of_a_channel_that_is_gone_is_stale() {
+        let channel = Arc::new(Channel { usable: false });
+        assert!(of(&channel).is_stale());
+        let last = of(&channel);
+        drop(channel);
+        assert!(last.is_stale());
+        assert_eq!(last.settle(Settlement::Requeue).await.unwrap(), Settled::Stale);
     }
 }

@@ -7,10 +7,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::Connection;
 use tracing::debug;
 
-use super::topology::{self, Queues};
+use super::link::Link;
+use super::topology::Queues;
 use crate::metrics::queues::{Queue, QueueMetrics};
 use crate::telemetry::Chain;
 
@@ -22,13 +22,12 @@ const FIRST: Duration = Duration::from_secs(3);
 
 /// Looks at the queues of one session.
 #[derive(Debug)]
-pub struct Depths {
-    pub(super) connection: Arc<Connection>,
+pub struct Depths<L> {
+    pub(super) link: Arc<L>,
     pub(super) queues: Queues,
-    pub(super) timeout: Duration,
 }
 
-impl Depths {
+impl<L: Link> Depths<L> {
     /// Looks now and then, on channels of their own: a queue that is missing closes no other. Never ends; to be dropped
     /// with its session.
     pub async fn watch(&self, metrics: &QueueMetrics) -> Infallible {
@@ -42,7 +41,7 @@ impl Depths {
 
     async fn look(&self, metrics: &QueueMetrics) {
         for queue in Queue::all() {
-            match topology::look(&self.connection, &self.name(queue), self.timeout).await {
+            match self.link.depth(&self.name(queue)).await {
                 Ok(found) => {
                     let found = found.unwrap_or_default();
                     metrics.seen(queue, found.ready, found.consumers);

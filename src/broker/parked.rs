@@ -11,6 +11,7 @@
 //! RabbitMQ 3.10; a classic queue knows the place of each message).
 
 use std::ops::RangeInclusive;
+use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -23,6 +24,7 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::{Instant, timeout};
 
 use super::Error;
+use super::acks::Acks;
 use super::connection::{Endpoint, connect, step};
 use super::delivery::Delivery;
 use super::topology::ready;
@@ -147,7 +149,7 @@ impl Walk {
                 Ok(Some(Ok(delivery))) => {
                     self.left -= 1;
                     self.largest = self.largest.max(delivery.data.len());
-                    return Ok(Some(Delivery::new(delivery, self.timeout)));
+                    return Ok(Some(super::rabbitmq::delivery(delivery, Weak::<Acks>::new())));
                 }
                 Ok(Some(Err(error))) => return Err(Error::lapin(READ, error)),
                 Ok(None) if self.connection.status().connected() => {

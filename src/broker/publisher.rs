@@ -24,6 +24,7 @@ use self::lane::{Lane, Lanes};
 use self::pool::Pool;
 use super::Error;
 use super::connection::step;
+use super::link::Publish;
 use super::properties::Properties;
 use super::topology::exists;
 use crate::metrics::broker::PublishResult;
@@ -125,20 +126,8 @@ impl Publisher {
     }
 
     /// Whether the broker blocks publishing for now (memory or disk alarm).
-    pub fn is_blocked(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
-    }
-
-    /// Waits while the broker blocks publishing; not for a connection that is gone. Safe to drop.
-    pub async fn unblocked(&self) {
-        while self.is_blocked() && self.is_connected() {
-            tokio::time::sleep(BLOCKED_CHECK).await;
-        }
-    }
-
-    /// Whether the connection is up.
-    pub fn is_connected(&self) -> bool {
-        self.connection.status().connected()
     }
 
     /// Makes sure that the user may publish at all: a worker that may not would create connections and never get rid
@@ -151,23 +140,6 @@ impl Publisher {
             Err(_) if self.is_blocked() => Ok(()),
             Err(PublishError::Refused(Some(error)) | PublishError::Unconfirmed(error)) => Err(error),
         }
-    }
-
-    /// Publishes to a queue and waits for the broker's word. Safe to drop half-way: the channel goes with it, and the
-    /// messages that share it are published again.
-    pub async fn publish(
-        &self,
-        queue: &str,
-        properties: &Properties,
-        body: &[u8],
-    ) -> Result<(), PublishError> {
-        for pause in REFUSED_PAUSES {
-            match self.publish_once(queue, properties, body).await {
-                Err(PublishError::Refused(None)) => tokio::time::sleep(pause).await,
-                other => return other,
-            }
-        }
-        self.publish_once(queue, properties, body).await
     }
 
     async fn publish_once(
@@ -276,5 +248,28 @@ impl Publisher {
             }
             asked => asked.map_err(PublishError::Unconfirmed),
         }
+    }
+}
+
+impl Publish for Publisher {
+    /// Dropped half-way, the channel goes with it, and the messages that share it are published again.
+    async fn publish(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), PublishError> {
+        for pause in REFUSED_PAUSES {
+            match self.publish_once(queue, properties, body).await {
+                Err(PublishError::Refused(None)) => tokio::time::sleep(pause).await,
+                other => return other,
+            }
+        }
+        self.publish_once(queue, properties, body).await
+    }
+
+    async fn unblocked(&self) {
+        while self.is_blocked() && self.is_connected() {
+            tokio::time::sleep(BLOCKED_CHECK).await;
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connection.status().connected()
     }
 }

@@ -3,49 +3,40 @@
 //! Knows nothing of jobs. Whatever goes wrong ends the session; healing is the supervisor's work.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use futures_util::{StreamExt, TryStreamExt};
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection, Consumer};
 
 use super::Error;
-use super::acks::Acks;
 use super::caution::Caution;
-use super::connection::{Endpoint, connect, step};
 use super::delivery::Delivery;
 use super::depths::Depths;
-use super::publisher::Publisher;
-use super::topology::{self, Queues, TopologyMode};
+use super::link::{Consume, Link};
+use super::rabbitmq::LinkSettings;
+use super::topology::Queues;
 use super::watchdog::{Timing, Watchdog};
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
-    /// The broker.
-    pub endpoint: Endpoint,
-    /// The queues.
-    pub queues: Queues,
-    /// What to do about missing queues.
-    pub topology: TopologyMode,
+    /// The broker and its queues.
+    pub link: LinkSettings,
+    /// How to take jobs.
+    pub intake: IntakeSettings,
+}
+
+/// How a session takes jobs.
+#[derive(Debug, Clone)]
+pub struct IntakeSettings {
     /// Deliveries that may be unsettled at the same time: this is the limit of concurrency. lapin buffers without
     /// bounds, so it is never 0, which would mean no limit.
     pub prefetch: u16,
-    /// Channels to publish on; each carries the messages to one queue.
-    pub publish_channels: usize,
     /// When to ask whether the consumer is forgotten.
     pub watch: Timing,
 }
 
-/// Two connections, a consumer on one and a publisher on the other.
-pub struct Session {
-    consume: Arc<Connection>,
-    publish: Arc<Connection>,
-    channel: Channel,
-    consumer: Consumer,
-    acks: Arc<Acks>,
-    publisher: Arc<Publisher>,
+/// A link, and a consumer of the job queue.
+pub struct Session<L: Link> {
+    link: Arc<L>,
+    consumer: L::Consumer,
+    publisher: Arc<L::Publisher>,
     prefetch: u16,
     /// The prefetch limit that is wanted for now,
     wanted: u16,
@@ -53,64 +44,52 @@ pub struct Session {
     limit: u16,
     consuming: bool,
     caution: Option<Caution>,
-    watchdog: Watchdog,
-    queue: String,
+    watchdog: Watchdog<L>,
     queues: Queues,
-    timeout: Duration,
 }
 
-impl std::fmt::Debug for Session {
+impl<L: Link> std::fmt::Debug for Session<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("Session").field("queue", &self.queues.jobs).finish_non_exhaustive()
     }
 }
 
-impl Session {
-    /// Connects, makes sure of the queues, and starts to consume.
-    pub async fn open(settings: &SessionSettings) -> Result<Self, Error> {
-        Self::open_with(settings, settings.prefetch).await
+impl<L: Link> Session<L> {
+    /// Starts to consume.
+    pub async fn start(link: L, queues: &Queues, settings: &IntakeSettings) -> Result<Self, Error> {
+        Self::start_with(link, queues, settings, settings.prefetch).await
     }
 
     /// The same, taking one job at a time until [`Session::may_relax`].
     ///
     /// For after a message that broke the last session by its mere arrival: so it breaks the next one alone, with no
     /// other job in hand, until the broker parks it.
-    pub async fn open_careful(settings: &SessionSettings) -> Result<Self, Error> {
-        let mut session = Self::open_with(settings, 1).await?;
+    pub async fn start_careful(link: L, queues: &Queues, settings: &IntakeSettings) -> Result<Self, Error> {
+        let mut session = Self::start_with(link, queues, settings, 1).await?;
         session.caution = Some(Caution::for_jobs(settings.prefetch));
         Ok(session)
     }
 
-    async fn open_with(settings: &SessionSettings, prefetch: u16) -> Result<Self, Error> {
-        let endpoint = &settings.endpoint;
-        let timeout = endpoint.timeout;
-        let (consume, publish) =
-            tokio::try_join!(connect(endpoint, "consume"), connect(endpoint, "publish"))?;
-        topology::ensure(&consume, &settings.queues, settings.topology, timeout).await?;
-
-        let (consume, publish) = (Arc::new(consume), Arc::new(publish));
-        let publisher = Publisher::new(Arc::clone(&publish), settings.publish_channels, timeout).await?;
-        publisher.check_permission().await?;
-        let channel = step(timeout, "open a channel", consume.create_channel()).await?;
-        let queue = settings.queues.jobs.clone();
-        let consumer = start_consumer(&channel, &queue, prefetch, timeout).await?;
-        let watchdog = Watchdog::new(settings.watch, Arc::clone(&consume), queue.clone(), timeout);
+    async fn start_with(
+        link: L,
+        queues: &Queues,
+        settings: &IntakeSettings,
+        prefetch: u16,
+    ) -> Result<Self, Error> {
+        let link = Arc::new(link);
+        let consumer = link.consume(&queues.jobs, prefetch).await?;
+        let watchdog = Watchdog::new(settings.watch, Arc::clone(&link), queues.jobs.clone());
         Ok(Self {
-            consume,
-            publish,
-            acks: Arc::new(Acks::new(channel.clone())),
-            channel,
+            publisher: link.publisher(),
+            link,
             consumer,
-            publisher: Arc::new(publisher),
             prefetch: settings.prefetch,
             wanted: prefetch,
             limit: prefetch,
             consuming: true,
             caution: None,
             watchdog,
-            queue,
-            queues: settings.queues.clone(),
-            timeout,
+            queues: queues.clone(),
         })
     }
 
@@ -166,18 +145,18 @@ impl Session {
     }
 
     async fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
-        self.consumer = start_consumer(&self.channel, &self.queue, prefetch, self.timeout).await?;
+        self.consumer = self.link.consume(&self.queues.jobs, prefetch).await?;
         (self.consuming, self.limit) = (true, prefetch);
         Ok(())
     }
 
     /// Looks at the queues, for as long as the session lasts.
-    pub fn depths(&self) -> Depths {
-        Depths { connection: Arc::clone(&self.consume), queues: self.queues.clone(), timeout: self.timeout }
+    pub fn depths(&self) -> Depths<L> {
+        Depths { link: Arc::clone(&self.link), queues: self.queues.clone() }
     }
 
     /// Publishes on this session's connection.
-    pub fn publisher(&self) -> Arc<Publisher> {
+    pub fn publisher(&self) -> Arc<L::Publisher> {
         Arc::clone(&self.publisher)
     }
 
@@ -198,23 +177,12 @@ impl Session {
         if let Some(caution) = &mut self.caution {
             caution.job_came();
         }
-        match next {
-            Some(Ok(delivery)) => Ok(self.delivery(delivery)),
-            Some(Err(error)) => Err(Error::lapin("consume the job queue", error)),
-            None if self.consume.status().connected() => Err(Error::Cancelled { queue: self.queue.clone() }),
-            None => Err(Error::Closed { role: "consume" }),
-        }
+        next
     }
 
     /// Whether the broker blocks the connections (consume, publish); an error if one of them is gone.
     pub fn check(&self) -> Result<(bool, bool), Error> {
-        if !self.consume.status().connected() {
-            return Err(Error::Closed { role: "consume" });
-        }
-        if !self.publish.status().connected() {
-            return Err(Error::Closed { role: "publish" });
-        }
-        Ok((self.consume.status().blocked(), self.publish.status().blocked()))
+        self.link.check()
     }
 
     /// Takes no more jobs until it is resumed; gives those that had arrived and were not yet taken.
@@ -222,41 +190,11 @@ impl Session {
         if !std::mem::take(&mut self.consuming) {
             return Ok(Vec::new());
         }
-        let cancelling = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
-        step(self.timeout, "stop consuming", cancelling).await?;
-        let buffered = self.consumer.by_ref().try_collect::<Vec<_>>();
-        let buffered = step(self.timeout, "stop consuming", buffered).await?;
-        Ok(buffered.into_iter().map(|delivery| self.delivery(delivery)).collect())
-    }
-
-    fn delivery(&self, delivery: lapin::message::Delivery) -> Delivery {
-        Delivery::new(delivery, self.timeout).among(&self.acks)
+        self.consumer.cancel().await
     }
 
     /// Closes in order. What is unsettled then goes back to the queue.
-    ///
-    /// Quorum queues can lose acknowledgements that arrive right before the channel closes, so one answered
-    /// request goes in between: once it is answered, everything before it was handled.
     pub async fn close(self) -> Result<(), Error> {
-        let round_trip = self.channel.basic_qos(self.prefetch, BasicQosOptions { global: false });
-        step(self.timeout, "settle the last jobs", round_trip).await?;
-        step(self.timeout, "close the channel", self.channel.close(200, "OK".into())).await?;
-        step(self.timeout, "close the consume connection", self.consume.close(200, "OK".into())).await?;
-        step(self.timeout, "close the publish connection", self.publish.close(200, "OK".into())).await
+        self.link.close().await
     }
-}
-
-/// Starts to consume, after the prefetch limit is set: it holds only for consumers that start later, and per consumer,
-/// because quorum queues refuse the global kind.
-async fn start_consumer(
-    channel: &Channel,
-    queue: &str,
-    prefetch: u16,
-    timeout: Duration,
-) -> Result<Consumer, Error> {
-    let qos = channel.basic_qos(prefetch, BasicQosOptions { global: false });
-    step(timeout, "limit the prefetch", qos).await?;
-    let options = BasicConsumeOptions::default();
-    let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
-    step(timeout, "consume the job queue", consuming).await
 }

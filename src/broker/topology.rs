@@ -11,6 +11,7 @@ use lapin::{Connection, ErrorKind};
 
 use super::Error;
 use super::connection::step;
+use super::link::Depth;
 use crate::retry::tier::Tier;
 
 /// The step in which a queue's arguments can be refused.
@@ -148,27 +149,19 @@ pub(super) async fn ready(
     Ok(look(connection, name, timeout).await?.map(|found| found.ready))
 }
 
-/// What the broker tells about a queue.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Found {
-    /// Messages that nobody holds.
-    pub(super) ready: u32,
-    pub(super) consumers: u32,
-}
-
 /// Looks at a queue, if it exists; on a channel that the answer may close.
 pub(super) async fn look(
     connection: &Connection,
     name: &str,
     timeout: Duration,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<Depth>, Error> {
     let channel = step(timeout, "open a channel", connection.create_channel()).await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let asked = channel.queue_declare(name.into(), options, FieldTable::default());
     match tokio::time::timeout(timeout, asked).await {
         Ok(Ok(found)) => {
             step(timeout, "close a channel", channel.close(200, "OK".into())).await?;
-            Ok(Some(Found { ready: found.message_count(), consumers: found.consumer_count() }))
+            Ok(Some(Depth { ready: found.message_count(), consumers: found.consumer_count() }))
         }
         Ok(Err(error)) if is_not_found(&error) => Ok(None),
         // An exclusive queue of somebody else exists, and is locked (405): it cannot be used.

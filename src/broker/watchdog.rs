@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lapin::Connection;
 use tokio::time::Instant;
 
 use super::Error;
-use super::topology;
+use super::link::Link;
 
 /// When to become suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,18 +77,17 @@ impl Vigil {
 }
 
 /// Watches the consumer of one session. It looks while the session waits for a delivery, so nothing waits for it.
-pub(super) struct Watchdog {
+pub(super) struct Watchdog<L> {
     vigil: Vigil,
-    connection: Arc<Connection>,
+    link: Arc<L>,
     queue: String,
-    timeout: Duration,
     /// A look that is under way: the number of ready messages.
     look: Option<BoxFuture<'static, Result<u32, Error>>>,
 }
 
-impl Watchdog {
-    pub(super) fn new(timing: Timing, connection: Arc<Connection>, queue: String, timeout: Duration) -> Self {
-        Self { vigil: Vigil::new(timing, Instant::now()), connection, queue, timeout, look: None }
+impl<L: Link> Watchdog<L> {
+    pub(super) fn new(timing: Timing, link: Arc<L>, queue: String) -> Self {
+        Self { vigil: Vigil::new(timing, Instant::now()), link, queue, look: None }
     }
 
     /// A delivery came.
@@ -100,11 +98,10 @@ impl Watchdog {
     /// Begins a look if it is time for one. `idle`: nothing is in hand, and jobs are wanted.
     pub(super) fn tick(&mut self, idle: bool) {
         if self.vigil.is_due(idle, Instant::now()) && self.look.is_none() {
-            let (connection, queue, timeout) =
-                (Arc::clone(&self.connection), self.queue.clone(), self.timeout);
+            let (link, queue) = (Arc::clone(&self.link), self.queue.clone());
             let look = async move {
                 // A queue that is gone has cancelled its consumer.
-                Ok(topology::ready(&connection, &queue, timeout).await?.unwrap_or_default())
+                Ok(link.depth(&queue).await?.unwrap_or_default().ready)
             };
             self.look = Some(look.boxed());
         }

@@ -50,7 +50,7 @@ impl DoctorOptions {
         let json = self.json;
         // It logs nothing: what there is to say stands in the report.
         let (mut run, _log) = self.run.validate().map_err(|invalid| FaultyConfig { json, invalid })?;
-        for deadline in [&mut run.session.endpoint.timeout, &mut run.flow.timeout] {
+        for deadline in [&mut run.session.link.endpoint.timeout, &mut run.flow.timeout] {
             *deadline = PATIENCE.min(*deadline);
         }
         Ok(DoctorConfig { json, run })

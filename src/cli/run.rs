@@ -9,7 +9,7 @@ use crate::{app, broker};
 
 /// Runs the worker until a signal ends it.
 pub async fn run(config: RunConfig) -> Exit {
-    config.session.endpoint.warn_if_exposed();
+    config.session.link.endpoint.warn_if_exposed();
     let end = match until_signalled(|stop| app::run(config, stop)).await {
         Ok(end) => end,
         Err(exit) => return exit,

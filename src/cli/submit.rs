@@ -19,6 +19,7 @@ use super::run::exit_of_broker;
 use crate::broker;
 use crate::broker::client::{Client, Replies};
 use crate::broker::connection::Endpoint;
+use crate::broker::link::Publish;
 use crate::broker::properties::{NewProperties, Properties};
 use crate::broker::publisher::{PublishError, Publisher};
 use crate::config::{BrokerOptions, Invalid, LogOptions, LogSettings, Setting};

@@ -16,7 +16,8 @@ use super::sealing::SealingOptions;
 use super::setting::Invalid;
 use super::traces::TraceOptions;
 use super::work::WorkOptions;
-use crate::broker::session::SessionSettings;
+use crate::broker::rabbitmq::LinkSettings;
+use crate::broker::session::{IntakeSettings, SessionSettings};
 use crate::broker::watchdog::Timing;
 use crate::checks::{FETCH_TIMEOUT, Settings};
 use crate::contract::ids::ImsOrgId;
@@ -115,13 +116,10 @@ impl RunOptions {
             let rules = rules?;
             let checks = checks?;
             flow.max_idle = usize::from(work.concurrency);
+            let (topology, publish_channels) = (work.topology, work.publish_channels);
             let session = SessionSettings {
-                endpoint,
-                queues,
-                topology: work.topology,
-                prefetch: work.concurrency,
-                publish_channels: work.publish_channels,
-                watch: Timing::default(),
+                link: LinkSettings { endpoint, queues, topology, publish_channels },
+                intake: IntakeSettings { prefetch: work.concurrency, watch: Timing::default() },
             };
             Some(RunConfig {
                 session,

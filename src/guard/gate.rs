@@ -72,6 +72,7 @@ impl Guard {
             let refresh = Instant::now() + REFRESH;
             let due = self.inner.state().due().unwrap_or(refresh).min(refresh);
             tokio::select! {
+                biased;
                 () = self.inner.changed.notified() => {}
                 () = sleep_until(due) => self.probe(flow).await,
             }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{Handled, Handler, Past};
+use crate::clock;
 use crate::contract::job::Job;
 use crate::flow::{CreateRequest, Created, Failure, FailureKind, FlowApi};
 use crate::guard::{Denied, Purpose};
@@ -262,5 +263,5 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
 
 /// The time since an instant; none if it seems to lie ahead, because clocks differ.
 fn since(instant: Timestamp) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(instant)).unwrap_or_default()
+    Duration::try_from(clock::now().duration_since(instant)).unwrap_or_default()
 }

@@ -10,8 +10,10 @@ use uuid::Uuid;
 use super::route::{ReplyRoutes, Route};
 use crate::broker;
 use crate::broker::delivery::Delivery;
+use crate::broker::link::Publish;
 use crate::broker::properties::{NewProperties, Properties};
-use crate::broker::publisher::{PublishError, Publisher};
+use crate::broker::publisher::PublishError;
+use crate::clock;
 use crate::contract::history::{self, DeadReason, History};
 use crate::contract::reply::{Outcome, Reply, reply_id};
 use crate::metrics::broker::{BrokerMetrics, PublishResult};
@@ -35,13 +37,13 @@ fn shortened(text: &str) -> String {
 
 /// Publishes on behalf of one job.
 #[derive(Debug)]
-pub(super) struct Answering<'a> {
-    pub(super) publisher: &'a Publisher,
+pub(super) struct Answering<'a, P> {
+    pub(super) publisher: &'a P,
     pub(super) routes: &'a ReplyRoutes,
     pub(super) metrics: &'a BrokerMetrics,
 }
 
-impl Answering<'_> {
+impl<P: Publish> Answering<'_, P> {
     /// Publishes a reply and returns when a queue has it: the sender's, or the one for undeliverable replies.
     ///
     /// An error means that nobody has the reply; the job must then not be acknowledged.
@@ -219,6 +221,6 @@ fn reply_properties(job: &Properties, reply: &Reply) -> Result<Properties, broke
 
 /// The time now, as it stands in messages.
 pub(super) fn now_to_the_millisecond() -> Timestamp {
-    let now = Timestamp::now();
+    let now = clock::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }

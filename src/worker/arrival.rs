@@ -1,9 +1,9 @@
 //! When a delivery came.
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::broker::delivery::Delivery;
+use crate::clock;
 
 /// When a delivery came, and when its sender sent it.
 pub(super) struct Arrival {
@@ -33,6 +33,6 @@ impl Arrival {
 /// Unix time in seconds.
 pub(super) fn unix_now() -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "Unix time in milliseconds is below 2^52")]
-    let milliseconds = Timestamp::now().as_millisecond() as f64;
+    let milliseconds = clock::now().as_millisecond() as f64;
     milliseconds / 1000.0
 }

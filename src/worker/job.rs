@@ -16,7 +16,8 @@ use super::suspect::untried;
 use super::{Worker, name_job, reply};
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
-use crate::broker::publisher::Publisher;
+use crate::broker::link::Publish;
+use crate::clock;
 use crate::contract::history::{DeadReason, History};
 use crate::contract::ids::JobId;
 use crate::contract::job::Job;
@@ -39,7 +40,7 @@ impl<F: FlowApi> Worker<F> {
         &self,
         delivery: Delivery,
         in_hand: u16,
-        publisher: &Publisher,
+        publisher: &impl Publish,
         stop: &CancellationToken,
     ) -> Result<(), Unsettled> {
         let arrival = Arrival::of(&delivery);
@@ -82,7 +83,7 @@ impl<F: FlowApi> Worker<F> {
         &self,
         delivery: &Delivery,
         in_hand: u16,
-        publisher: &Publisher,
+        publisher: &impl Publish,
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
@@ -101,7 +102,7 @@ impl<F: FlowApi> Worker<F> {
         &self,
         delivery: &Delivery,
         in_hand: u16,
-        publisher: &Publisher,
+        publisher: &impl Publish,
         job_id: &mut Option<JobId>,
         stop: &CancellationToken,
     ) -> Decision {
@@ -129,7 +130,7 @@ impl<F: FlowApi> Worker<F> {
         if let Err(why) = self.terms.allowed.check(&job.ims_org_id, &job.sandbox_name) {
             return self.refuse(&job, &why, &past, delivery);
         }
-        let began = Timestamp::now();
+        let began = clock::now();
         // Before anything is waited for: while it waits, it takes the place of others.
         let _place = match self.handler.place(&job, past, time_left(&job), stop).await {
             Ok(place) => place,
@@ -203,7 +204,7 @@ impl<F: FlowApi> Worker<F> {
         message: &str,
     ) -> Decision {
         let attempts = delivery.history.attempts.unwrap_or_default();
-        let history = noted(delivery, Timestamp::now(), attempts, self.handler.settle());
+        let history = noted(delivery, clock::now(), attempts, self.handler.settle());
         Decision::Answer(reply::internal(job_id, message, attempts), Some(Parking { reason, history }))
     }
 
@@ -240,7 +241,7 @@ fn envelope(delivery: &Delivery) -> Envelope {
 
 /// Publishes all that has to be safe before the delivery is settled.
 async fn publish(
-    answering: &Answering<'_>,
+    answering: &Answering<'_, impl Publish>,
     delivery: &Delivery,
     decision: &Decision,
 ) -> Result<(), broker::Error> {
@@ -268,6 +269,6 @@ async fn publish(
 
 /// The time until a job expires, if it does; nothing if it has.
 fn time_left(job: &Job) -> Option<Duration> {
-    let left = job.expires_at?.duration_since(Timestamp::now());
+    let left = job.expires_at?.duration_since(clock::now());
     Some(Duration::try_from(left).unwrap_or_default())
 }

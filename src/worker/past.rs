@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::broker::delivery::Delivery;
+use crate::clock;
 use crate::contract::history::History;
 use crate::handler::Past;
 use crate::retry::doubt::Doubt;
@@ -13,7 +14,7 @@ use crate::retry::doubt::Doubt;
 /// What is known about earlier attempts. A call of theirs may still be under way, for as long as `settle`, if nobody has
 /// noted when it must be over: after a lost session, and when a sender or an operator has sent the job again.
 pub(super) fn past(history: &History, redelivered: bool, settle: Duration) -> Past {
-    let left = |at: Timestamp| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+    let left = |at: Timestamp| Duration::try_from(at.duration_since(clock::now())).unwrap_or_default();
     let doubt = match (redelivered, history.attempts, history.settled_at.map(left)) {
         (false, None, _) => Doubt::None,
         (false, Some(_), Some(Duration::ZERO)) if history.undone == history.attempts => Doubt::Unlikely,
@@ -37,7 +38,7 @@ pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsett
         attempts: Some(attempts),
         first_seen_at: before.first_seen_at.or(Some(began)),
         since: before.since.or(is_first.then_some(began)),
-        settled_at: Timestamp::now().checked_add(unsettled).ok(),
+        settled_at: clock::now().checked_add(unsettled).ok(),
         undone: None,
         trials: None,
     }
@@ -48,7 +49,7 @@ pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsett
 pub(super) fn unbegun(delivery: &Delivery, came: Timestamp, settle: Duration) -> History {
     let before = &delivery.history;
     let tried = delivery.redelivered || before.attempts.is_some();
-    let unsettled = Timestamp::now().checked_add(settle).ok().filter(|_| delivery.redelivered);
+    let unsettled = clock::now().checked_add(settle).ok().filter(|_| delivery.redelivered);
     History {
         attempts: tried.then_some(before.attempts.unwrap_or_default()),
         first_seen_at: before.first_seen_at.or(Some(came)),

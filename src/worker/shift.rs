@@ -13,7 +13,7 @@ use super::room::Room;
 use super::{Worker, suspect};
 use crate::broker;
 use crate::broker::delivery::Delivery;
-use crate::broker::publisher::Publisher;
+use crate::broker::link::Link;
 use crate::broker::session::Session;
 use crate::flow::FlowApi;
 use crate::guard::Gate;
@@ -26,10 +26,10 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 /// One session's work.
-pub(super) struct Shift<'a, F> {
+pub(super) struct Shift<'a, F, L: Link> {
     worker: &'a Arc<Worker<F>>,
-    session: Session,
-    publisher: Arc<Publisher>,
+    session: Session<L>,
+    publisher: Arc<L::Publisher>,
     stop: &'a CancellationToken,
     /// Cancelled when the session is over: its jobs wait no longer, because they will be delivered again.
     over: CancellationToken,
@@ -62,6 +62,7 @@ impl Trial {
         match self {
             Self::None => std::future::pending().await,
             Self::Waiting { until, .. } => tokio::select! {
+                biased;
                 () = worker.idle() => {}
                 () = tokio::time::sleep_until(*until) => {}
             },
@@ -71,10 +72,10 @@ impl Trial {
     }
 }
 
-impl<'a, F: FlowApi> Shift<'a, F> {
+impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
     pub(super) fn new(
         worker: &'a Arc<Worker<F>>,
-        session: Session,
+        session: Session<L>,
         stop: &'a CancellationToken,
         lost: mpsc::Sender<broker::Error>,
     ) -> Self {
@@ -122,7 +123,7 @@ impl<'a, F: FlowApi> Shift<'a, F> {
     }
 
     /// Ends the work, but not the session. A suspect that was to be tried goes round once more.
-    pub(super) fn end(mut self) -> Session {
+    pub(super) fn end(mut self) -> Session<L> {
         if let Trial::Waiting { delivery, .. } = std::mem::take(&mut self.trial) {
             drop(self.spawn(*delivery, u16::MAX));
         }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::Worker;
 use super::decision::{Decision, Deferral};
 use super::suspicion::{self, Suspicion};
 use crate::broker::delivery::Delivery;
+use crate::clock;
 use crate::contract::history::{DeadReason, History};
 use crate::contract::job::id_of;
 use crate::flow::FlowApi;
@@ -21,7 +20,7 @@ impl<F: FlowApi> Worker<F> {
         let note = |trials, why: &str| {
             let unsettled = if delivery.redelivered { self.handler.settle() } else { Duration::ZERO };
             let settled_at = history.settled_at.filter(|_| !delivery.redelivered);
-            let settled_at = settled_at.or_else(|| Timestamp::now().checked_add(unsettled).ok());
+            let settled_at = settled_at.or_else(|| clock::now().checked_add(unsettled).ok());
             let attempts = Some(history.attempts.unwrap_or_default());
             let undone = history.undone.filter(|_| !delivery.redelivered);
             let history = History { attempts, settled_at, undone, trials: Some(trials), ..history.clone() };

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connection_worker::broker::connection::{Endpoint, Mechanism};
-use connection_worker::broker::session::{Session, SessionSettings};
+use connection_worker::broker::rabbitmq::{LinkSettings, RabbitMq};
+use connection_worker::broker::session::{IntakeSettings, Session};
 use connection_worker::broker::topology::{Queues, TopologyMode};
 use connection_worker::broker::watchdog::Timing;
 use connection_worker::checks::{Checks, Settings, Validation, Verification};
@@ -71,8 +72,8 @@ impl FlowApi for Explosive {
     }
 }
 
-fn settings(rig: &Rig) -> SessionSettings {
-    SessionSettings {
+fn settings(rig: &Rig) -> LinkSettings {
+    LinkSettings {
         endpoint: Endpoint {
             url: SecretSource::Inline(rig.vhost.amqp_url().into()),
             ca_file: None::<PathBuf>,
@@ -83,9 +84,7 @@ fn settings(rig: &Rig) -> SessionSettings {
         },
         queues: Queues { jobs: rig.jobs_queue(), replies: rig.reply_queue() },
         topology: TopologyMode::Create,
-        prefetch: CONCURRENCY,
         publish_channels: 4,
-        watch: Timing::default(),
     }
 }
 
@@ -141,7 +140,9 @@ async fn a_panic_is_answered_and_hurts_no_other_job() {
     let settings = settings(&rig);
     let metrics = Metrics::new().unwrap();
     let worker = worker(Explosive { name: "connection job-5" }, settings.queues.clone(), &metrics);
-    let session = Session::open(&settings).await.unwrap();
+    let intake = IntakeSettings { prefetch: CONCURRENCY, watch: Timing::default() };
+    let link = RabbitMq::open(&settings).await.unwrap();
+    let session = Session::start(link, &settings.queues, &intake).await.unwrap();
     let stop = CancellationToken::new();
     let running = {
         let stop = stop.clone();

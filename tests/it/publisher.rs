@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connection_worker::broker::client::Client;
 use connection_worker::broker::connection::{Endpoint, Mechanism};
+use connection_worker::broker::link::Publish;
 use connection_worker::broker::properties::{NewProperties, Properties};
 use connection_worker::broker::publisher::PublishError;
 use connection_worker::secret::SecretSource;

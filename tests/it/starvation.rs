@@ -56,7 +56,7 @@ impl InProcess {
         let line = ["connection-worker", "run"].into_iter().chain(told).chain(args.iter().copied());
         let Command::Run(options) = Cli::try_parse_from(line).unwrap().command else { panic!("it is run") };
         let (mut config, _) = options.validate().unwrap();
-        config.session.watch = TIMING;
+        config.session.intake.watch = TIMING;
         let stop = CancellationToken::new();
         let running = tokio::spawn(app::run(config, stop.clone()));
         Self { addr, stop, running }

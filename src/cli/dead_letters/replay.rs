@@ -19,6 +19,7 @@ use crate::broker;
 use crate::broker::client::Client;
 use crate::broker::connection::Endpoint;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
+use crate::broker::link::Publish;
 use crate::broker::parked::Walk;
 use crate::broker::properties::Properties;
 use crate::broker::publisher::{PublishError, Publisher};

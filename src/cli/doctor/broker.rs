@@ -24,7 +24,7 @@ const CHECKS: [&str; 7] = [
 
 /// Checks all about the broker.
 pub(super) async fn examine(settings: &SessionSettings, report: &mut Report) -> io::Result<()> {
-    let place = match place(&settings.endpoint) {
+    let place = match place(&settings.link.endpoint) {
         Ok(place) => place,
         Err(error) => {
             let remedy = "the setting was readable a moment ago: who changes its file?";
@@ -32,11 +32,11 @@ pub(super) async fn examine(settings: &SessionSettings, report: &mut Report) -> 
             return skip_after(report, CHECKS[0]);
         }
     };
-    if !is_reachable(&place, settings.endpoint.timeout, report).await? {
+    if !is_reachable(&place, settings.link.endpoint.timeout, report).await? {
         return Ok(());
     }
     let Some(inspection) = log_in(settings, &place, report).await? else { return Ok(()) };
-    rights(&inspection, &settings.queues.jobs, report).await?;
+    rights(&inspection, &settings.link.queues.jobs, report).await?;
     queues::examine(&inspection, settings, report).await?;
     // It was of use while it lasted.
     drop(inspection.close().await);
@@ -99,7 +99,7 @@ async fn log_in(
     place: &Place,
     report: &mut Report,
 ) -> io::Result<Option<Inspection>> {
-    let opened = Inspection::open(&settings.endpoint).await;
+    let opened = Inspection::open(&settings.link.endpoint).await;
     let answered = matches!(&opened, Ok(_) | Err(Error::Refused { .. }));
     if !place.tls {
         report.skipped(

@@ -24,10 +24,10 @@ pub(super) async fn examine(
     settings: &SessionSettings,
     report: &mut Report,
 ) -> io::Result<()> {
-    for queue in wanted(&settings.queues) {
+    for queue in wanted(&settings.link.queues) {
         match inspection.queue(&queue).await {
             Ok(Some(found)) => tell(&queue, &found, report)?,
-            Ok(None) if settings.topology == TopologyMode::Create => {
+            Ok(None) if settings.link.topology == TopologyMode::Create => {
                 creation(inspection, &queue, report).await?;
             }
             Ok(None) => {
