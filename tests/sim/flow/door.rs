@@ -1,0 +1,151 @@
+//! One worker's way to the service.
+
+use std::sync::Arc;
+
+use connection_worker::contract::ids::ImsOrgId;
+use connection_worker::flow::{
+    AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FindRequest, FlowApi, Found, ProbeRequest,
+    SpecRequest,
+};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::Flow;
+use super::illness::{Call, Calls};
+use super::tokens::{Slot, Tokens, recent};
+use crate::job;
+use crate::life::Life;
+use crate::trace::{NOBODY, What};
+
+/// What a worker calls. Clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    flow: Flow,
+    life: Life,
+    tokens: Tokens,
+    /// The jobs whose create ends the worker, in order.
+    killers: Arc<Vec<u32>>,
+}
+
+impl Door {
+    pub(crate) fn new(flow: Flow, life: Life, killers: Arc<Vec<u32>>) -> Self {
+        Self { flow, life, tokens: Tokens::default(), killers }
+    }
+
+    /// The credential of an organisation, if it needs one from IMS.
+    fn slot(&self, org: usize) -> Option<Arc<Slot>> {
+        let truth = self.flow.truth();
+        if truth.weather.fixed_tokens.contains(&org) {
+            return None;
+        }
+        Some(self.tokens.of(if truth.weather.one_credential { 0 } else { org }))
+    }
+
+    async fn token(&self, org: usize) -> Result<(), Failure> {
+        let Some(slot) = self.slot(org) else { return Ok(()) };
+        if slot.is_held() {
+            return Ok(());
+        }
+        let mut fetching = slot.fetching.lock().await;
+        if slot.is_held() {
+            return Ok(());
+        }
+        if let Some(failure) = recent(fetching.as_ref()) {
+            return Err(failure);
+        }
+        let plan = self.flow.truth().plan_token(org);
+        sleep(plan.takes).await;
+        self.life.step().await;
+        match plan.failure {
+            None => slot.hold(true),
+            Some(failure) => {
+                *fetching = Some((Instant::now(), failure.clone()));
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a call.
+    async fn call(&self, call: Call) -> Result<Option<Created>, Failure> {
+        self.life.step().await;
+        self.token(call.org).await?;
+        let plan = self.flow.truth().plan(call);
+        sleep(plan.takes).await;
+        self.life.step().await;
+        match plan.failure {
+            None => Ok(plan.created),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    async fn check(&self, org: &ImsOrgId, sandbox: usize) -> Result<(), Failure> {
+        self.call(call(Calls::Checks, org.as_str(), sandbox, NOBODY)).await.map(drop)
+    }
+}
+
+fn call(calls: Calls, org: &str, sandbox: usize, job: u32) -> Call {
+    Call { calls, org: job::number_in(org, "org"), sandbox, spec: 0, job, is_first: false }
+}
+
+/// The job whose mark ends a description.
+fn marked(description: &str) -> u32 {
+    let id = description.rsplit_once("[job ").and_then(|(_, rest)| rest.strip_suffix(']'));
+    id.and_then(job::number).unwrap_or(NOBODY)
+}
+
+impl FlowApi for Door {
+    async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let job = marked(body["description"].as_str().unwrap_or_default());
+        let sandbox = job::number_in(&request.sandbox_name, "box");
+        let spec = job::number_in(body["connectionSpec"]["id"].as_str().unwrap_or_default(), "spec-");
+        if self.killers.binary_search(&job).is_ok() {
+            self.life.end();
+        }
+        let call = Call { spec, ..call(Calls::Creates, &request.ims_org_id, sandbox, job) };
+        let created = self.call(call).await?;
+        Ok(created.unwrap())
+    }
+
+    async fn find(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
+        let job = marked(&request.description);
+        let sandbox = job::number_in(&request.sandbox_name, "box");
+        let call = call(Calls::Reads, &request.ims_org_id, sandbox, job);
+        self.call(call).await?;
+        let truth = self.flow.truth();
+        let found = truth.listed(job, call.org, sandbox);
+        truth.trace.note(if found.is_some() { What::Found } else { What::Absent }, job, call.org);
+        Ok(found)
+    }
+
+    /// A read: any answer will do.
+    async fn probe(&self, request: &ProbeRequest) -> Result<(), Failure> {
+        let sandbox = job::number_in(request.sandbox_name.as_str(), "box");
+        let call = call(Calls::Reads, request.ims_org_id.as_str(), sandbox, NOBODY);
+        self.call(call).await.map(drop)
+    }
+
+    fn has_token(&self, ims_org_id: &ImsOrgId) -> bool {
+        let org = job::number_in(ims_org_id.as_str(), "org");
+        self.slot(org).is_none_or(|slot| slot.is_held())
+    }
+
+    async fn auth_specs(&self, request: &SpecRequest) -> Result<Vec<AuthSpec>, Failure> {
+        let sandbox = job::number_in(request.sandbox_name.as_str(), "box");
+        self.check(&request.ims_org_id, sandbox).await?;
+        Ok(Vec::new())
+    }
+
+    async fn state(&self, request: &ConnectionRequest) -> Result<String, Failure> {
+        let sandbox = job::number_in(request.sandbox_name.as_str(), "box");
+        self.check(&request.ims_org_id, sandbox).await?;
+        Ok("enabled".to_owned())
+    }
+
+    async fn test(&self, request: &ConnectionRequest) -> Result<bool, Failure> {
+        let sandbox = job::number_in(request.sandbox_name.as_str(), "box");
+        self.check(&request.ims_org_id, sandbox).await?;
+        Ok(true)
+    }
+}

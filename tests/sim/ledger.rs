@@ -1,0 +1,211 @@
+//! What came of a history, and what every history is held to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::bounds::{MOVES_A_SECOND, MOVES_OF_A_JOB};
+use crate::broker::ledger::{Letter, Seen};
+use crate::flow::illness::Calls;
+use crate::flow::truth::{Connection, Made};
+use crate::job::{Fate, Group, Job, id};
+
+/// A requirement that does not hold.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// Which, by number and name.
+    pub(crate) requirement: &'static str,
+    /// The job in question.
+    pub(crate) job: Option<u32>,
+    pub(crate) text: String,
+}
+
+/// What came of a history.
+pub(crate) struct Ledger {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) seen: Seen,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) of_job: BTreeMap<u32, Vec<usize>>,
+    pub(crate) made: Vec<Made>,
+    pub(crate) concurrency: usize,
+    pub(crate) in_a_window: bool,
+    /// How long it was, in milliseconds.
+    pub(crate) ended: u32,
+}
+
+pub(crate) fn broken(requirement: &'static str, job: Option<u32>, text: String) -> Result<(), Broken> {
+    Err(Broken { requirement, job, text })
+}
+
+pub(crate) fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+impl Ledger {
+    /// The jobs, with their numbers.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u32, &Job)> {
+        (0..).zip(&self.jobs)
+    }
+
+    /// Milliseconds from a job's sending to its first reply, for each of a group, shortest first; unanswered ones count as
+    /// answered at the end.
+    pub(crate) fn latencies(&self, group: Group) -> Vec<(u32, u32)> {
+        let of_group = self.numbered().filter(|(_, job)| job.group == group);
+        let mut all: Vec<_> = of_group
+            .map(|(number, job)| {
+                let answered = self.seen.answered.get(&number).copied().unwrap_or(self.ended);
+                (answered.saturating_sub(milliseconds(job.at)), number)
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The time and the job at a share of a group's latencies.
+    pub(crate) fn percentile(&self, group: Group, share: f64) -> (u32, Option<u32>) {
+        let all = self.latencies(group);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a few thousand"
+        )]
+        let at = (all.len() as f64 * share).ceil() as usize;
+        all.get(at.saturating_sub(1)).map_or((0, None), |(time, job)| (*time, Some(*job)))
+    }
+
+    /// That the p99 of a group is no longer than this.
+    pub(crate) fn p99_within(
+        &self,
+        requirement: &'static str,
+        group: Group,
+        most: Duration,
+    ) -> Result<(), Broken> {
+        let (time, job) = self.percentile(group, 0.99);
+        if time <= milliseconds(most) {
+            return Ok(());
+        }
+        let (p50, _) = self.percentile(group, 0.5);
+        let answered = self.latencies(group).len();
+        let text = format!("group {group}: p99 {time} ms (p50 {p50} ms) of {answered} jobs, at most {most:?}");
+        broken(requirement, job, text)
+    }
+
+    /// Calls of a kind for an organisation, from and to.
+    pub(crate) fn calls(&self, calls: Calls, org: Option<usize>, from: Duration, to: Duration) -> usize {
+        let (from, to) = (milliseconds(from), milliseconds(to));
+        let fits = |made: &&Made| {
+            (calls == Calls::All || made.calls == calls)
+                && org.is_none_or(|org| org == made.org)
+                && (from..to).contains(&made.at)
+        };
+        self.made.iter().filter(fits).count()
+    }
+
+    /// When the jobs of a group were answered first, in order.
+    pub(crate) fn answers(&self, group: Group) -> Vec<u32> {
+        let of_group = self.numbered().filter(|(_, job)| job.group == group);
+        let mut all: Vec<_> =
+            of_group.filter_map(|(number, _)| self.seen.answered.get(&number).copied()).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether all is as it must be in any history.
+    pub(crate) fn balance(&self) -> Result<(), Broken> {
+        self.all_are_answered()?;
+        self.each_has_one_connection()?;
+        self.replies_are_true()?;
+        self.unsettled_are_bounded()?;
+        self.moves_are_bounded()
+    }
+
+    fn all_are_answered(&self) -> Result<(), Broken> {
+        let missing: Vec<_> =
+            self.numbered().filter(|(number, _)| !self.seen.answered.contains_key(number)).collect();
+        let Some((first, _)) = missing.first() else { return Ok(()) };
+        let mut by_group: BTreeMap<Group, usize> = BTreeMap::new();
+        missing.iter().for_each(|(_, job)| *by_group.entry(job.group).or_default() += 1);
+        let (missed, all, ended) = (missing.len(), self.jobs.len(), self.ended / 1000);
+        let text = format!("{missed} of {all} jobs are not answered after {ended} s (by group: {by_group:?})");
+        broken("2 progress", Some(*first), text)
+    }
+
+    fn each_has_one_connection(&self) -> Result<(), Broken> {
+        let mut several = self.of_job.iter().filter(|(_, connections)| connections.len() > 1);
+        match several.next() {
+            Some((job, connections)) if !self.in_a_window => {
+                let text = format!("{} has {} connections", id(*job), connections.len());
+                broken("one connection a job", Some(*job), text)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Each reply is what the job's sender is to be told, and the connection is the job's.
+    fn replies_are_true(&self) -> Result<(), Broken> {
+        let lost = self.seen.undeliverable.first();
+        if let Some(Letter { job, .. }) = lost {
+            return broken("no reply is undeliverable", Some(*job), "a reply had no queue".to_owned());
+        }
+        for letter in &self.seen.replies {
+            let job = self.jobs.get(letter.job as usize);
+            let Some(job) = job else {
+                return broken("replies are true", None, "a reply to no job".to_owned());
+            };
+            let reply: Value = serde_json::from_slice(&letter.body).unwrap();
+            let created = reply["status"] == "created";
+            let expected = match job.fate {
+                Fate::Created => created,
+                Fate::CreatedOrRefused => created || reply["error"]["retryable"] == false,
+                Fate::Internal => reply["error"]["code"] == "internal",
+            };
+            let is_own = |number: &usize| self.connections[*number].id == reply["connection"]["id"];
+            let own = self.of_job.get(&letter.job).is_some_and(|own| own.iter().any(is_own));
+            if !expected || (created && !own) {
+                let text = format!("{} is answered with {reply}", id(letter.job));
+                return broken("replies are true", Some(letter.job), text);
+            }
+        }
+        Ok(())
+    }
+
+    fn unsettled_are_bounded(&self) -> Result<(), Broken> {
+        let over = self.seen.unsettled.iter().find(|(_, most)| **most > self.concurrency);
+        let Some((worker, most)) = over else { return Ok(()) };
+        let text = format!("worker {worker} had {most} deliveries in flight, at most {}", self.concurrency);
+        broken("6 bounds", None, text)
+    }
+
+    fn moves_are_bounded(&self) -> Result<(), Broken> {
+        const WINDOW: u32 = 30_000;
+        let workers = self.seen.unsettled.len().max(1);
+        let moves = &self.seen.moves;
+        let (mut of_job, mut first): (BTreeMap<u32, usize>, usize) = (BTreeMap::new(), 0);
+        for (index, next) in moves.iter().enumerate() {
+            let often = of_job.entry(next.job).or_default();
+            *often += 1;
+            if *often > MOVES_OF_A_JOB {
+                let text = format!("{} was moved {often} times in 30 s", id(next.job));
+                return broken("6 bounds", Some(next.job), text);
+            }
+            while moves[first].at + WINDOW < next.at {
+                let old = moves[first].job;
+                first += 1;
+                if let Some(often) = of_job.get_mut(&old) {
+                    *often -= 1;
+                    if *often == 0 {
+                        of_job.remove(&old);
+                    }
+                }
+            }
+            let (moved, most) = (index + 1 - first, workers * 30 * MOVES_A_SECOND + of_job.len());
+            if moved > most {
+                let text = format!("{moved} messages were moved about in 30 s, at most {most}");
+                return broken("6 bounds", None, text);
+            }
+        }
+        Ok(())
+    }
+}
