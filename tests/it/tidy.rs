@@ -142,7 +142,10 @@ fn no_state_is_shared_by_the_whole_process() {
             || line.contains("lazy_static!")
     };
     // The allocator is the process's, and main.rs is no part of the library. A simulation ties the time of day of its thread.
-    assert_none("two workers must fit into one process", &offenders(&["src/main.rs", "src/clock.rs"], shared));
+    assert_none(
+        "two workers must fit into one process",
+        &offenders(&["src/main.rs", "src/clock.rs"], shared),
+    );
 }
 
 #[test]

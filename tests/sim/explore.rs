@@ -12,7 +12,7 @@ use crate::world::{self, Happened};
 const SEEDS: u64 = 1_000;
 
 /// Families, among which they are shared out.
-const FAMILIES: u64 = 18;
+const FAMILIES: u64 = 22;
 
 /// Lines of a story at the most.
 const STORY: usize = 120;

@@ -21,6 +21,10 @@ pub(crate) struct Job {
     pub(crate) in_doubt: bool,
     /// Its create ends the worker that makes it.
     pub(crate) kills: bool,
+    /// So often it has ended a session, as its headers say.
+    pub(crate) trials: u8,
+    /// How often it is sent.
+    pub(crate) copies: u8,
     /// What its sender is to be told.
     pub(crate) fate: Fate,
 }
@@ -47,6 +51,8 @@ impl Job {
             group: 0,
             in_doubt: false,
             kills: false,
+            trials: 0,
+            copies: 1,
             fate: Fate::Created,
         }
     }
@@ -68,7 +74,9 @@ impl Job {
                 "connectionSpec": { "id": format!("spec-{}", self.spec), "version": "1.0" },
             },
         });
-        let headers = if self.in_doubt { vec![("job-attempts", "1".to_owned())] } else { Vec::new() };
+        let doubt = self.in_doubt.then(|| ("job-attempts", "1".to_owned()));
+        let trials = (self.trials > 0).then(|| ("job-trials", self.trials.to_string()));
+        let headers = doubt.into_iter().chain(trials).collect();
         let properties =
             NewProperties { message_id: id, timestamp: unix, headers, ..NewProperties::default() };
         (Properties::json(properties).unwrap(), body.to_string().into_bytes())

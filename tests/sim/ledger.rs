@@ -42,6 +42,14 @@ pub(crate) fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
+/// The longest wait that the retry schedule has for a job after so many attempts: the ceilings grow by four, and a wait that
+/// is not spent in hand is spent in the next longer queue.
+fn retry_wait(attempts: u32) -> Duration {
+    let ceiling = 500 * 4_u64.saturating_pow(attempts.saturating_sub(1));
+    let tiers = [5, 10, 60, 600, 3600].map(Duration::from_secs);
+    tiers.into_iter().find(|tier| tier.as_millis() >= ceiling.into()).unwrap_or(tiers[4])
+}
+
 impl Ledger {
     /// The jobs, with their numbers.
     pub(crate) fn numbered(&self) -> impl Iterator<Item = (u32, &Job)> {
@@ -88,8 +96,59 @@ impl Ledger {
         }
         let (p50, _) = self.percentile(group, 0.5);
         let answered = self.latencies(group).len();
-        let text = format!("group {group}: p99 {time} ms (p50 {p50} ms) of {answered} jobs, at most {most:?}");
+        let text =
+            format!("group {group}: p99 {time} ms (p50 {p50} ms) of {answered} jobs, at most {most:?}");
         broken(requirement, job, text)
+    }
+
+    /// That each job of a group is answered by then; later only by as much as its own retries have it wait.
+    pub(crate) fn answered_by(
+        &self,
+        requirement: &'static str,
+        group: Group,
+        by: Duration,
+    ) -> Result<(), Broken> {
+        let late = |(number, job): &(u32, &Job)| {
+            let answered = self.seen.answered.get(number).copied().unwrap_or(u32::MAX);
+            job.group == group && answered > milliseconds(by + retry_wait(self.creates(*number)))
+        };
+        let late: Vec<_> = self.numbered().filter(late).collect();
+        let Some((first, _)) = late.first() else { return Ok(()) };
+        let (of, creates) = (self.latencies(group).len(), self.creates(*first));
+        let text = format!(
+            "{} of {of} jobs of group {group} are not answered by {by:?}; {} after {creates} creates",
+            late.len(),
+            id(*first)
+        );
+        broken(requirement, Some(*first), text)
+    }
+
+    /// How many creates were made for a job.
+    pub(crate) fn creates(&self, job: u32) -> u32 {
+        let creates = self.made.iter().filter(|made| made.calls == Calls::Creates && made.job == job);
+        u32::try_from(creates.count()).unwrap_or(u32::MAX)
+    }
+
+    /// That there is no longer time between two answers to a group than this, while its jobs wait.
+    pub(crate) fn no_gap(
+        &self,
+        requirement: &'static str,
+        group: Group,
+        from: Duration,
+        most: Duration,
+    ) -> Result<(), Broken> {
+        let answers = self.answers(group);
+        let before = std::iter::once(milliseconds(from)).chain(answers.iter().copied());
+        let gaps = before.zip(&answers).map(|(before, after)| after.saturating_sub(before));
+        let longest = gaps.max().unwrap_or_default();
+        if longest <= milliseconds(most) {
+            return Ok(());
+        }
+        broken(
+            requirement,
+            None,
+            format!("{longest} ms without an answer to group {group}, at most {most:?}"),
+        )
     }
 
     /// Calls of a kind for an organisation, from and to.
@@ -128,7 +187,8 @@ impl Ledger {
         let mut by_group: BTreeMap<Group, usize> = BTreeMap::new();
         missing.iter().for_each(|(_, job)| *by_group.entry(job.group).or_default() += 1);
         let (missed, all, ended) = (missing.len(), self.jobs.len(), self.ended / 1000);
-        let text = format!("{missed} of {all} jobs are not answered after {ended} s (by group: {by_group:?})");
+        let text =
+            format!("{missed} of {all} jobs are not answered after {ended} s (by group: {by_group:?})");
         broken("2 progress", Some(*first), text)
     }
 

@@ -56,7 +56,8 @@ impl Parts {
         let config = config.clone();
         let metrics = Metrics::new().unwrap();
         let guard = Guard::new(config.guard.clone(), metrics.guard.clone());
-        let checks = Checks::new(Guarded::new(flow.clone(), guard.clone()), config.checks, metrics.checks.clone());
+        let checks =
+            Checks::new(Guarded::new(flow.clone(), guard.clone()), config.checks, metrics.checks.clone());
         let handler = Handler::new(flow, guard, config.rules, metrics.attempts.clone());
         let routes = ReplyRoutes::new(config.session.link.queues.clone(), &config.reply_to_allow);
         let terms =

@@ -88,9 +88,8 @@ impl Trace {
     pub(crate) fn hash(&self) -> u64 {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let words = lines.iter().flat_map(|line| [line.at, line.what as u32, line.who, line.with]);
-        words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
-            (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3)
-        })
+        words
+            .fold(0xcbf2_9ce4_8422_2325, |hash, word| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3))
     }
 
     pub(crate) fn len(&self) -> usize {

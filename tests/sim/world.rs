@@ -59,7 +59,8 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
     let killers = (0..).zip(&jobs).filter(|(_, job)| job.kills).map(|(number, _)| number).collect();
     let config = Arc::new(parts::settings(&args));
     let concurrency = usize::from(config.session.intake.prefetch);
-    let world = World { broker: broker.clone(), flow: flow.clone(), config, killers: Arc::new(killers), began };
+    let world =
+        World { broker: broker.clone(), flow: flow.clone(), config, killers: Arc::new(killers), began };
     tokio::spawn(broker.clone().run());
     let mut random = Rng::with_seed(seed ^ 0x0123_4567);
     let workers = Arc::default();
@@ -97,7 +98,9 @@ async fn send(world: World, jobs: Vec<Job>) {
         }
         let unix = u64::try_from(BEGINNING).unwrap() + world.began.elapsed().as_secs();
         let (properties, body) = job.message(number, unix);
-        world.broker.state().send(number, properties, body);
+        for _ in 0..job.copies {
+            world.broker.state().send(number, properties.clone(), body.clone());
+        }
     }
 }
 

@@ -22,13 +22,19 @@ pub(crate) enum Kind {
     /// The gateway cannot pass the call on.
     Unavailable,
     /// The service fails; the work may be done.
-    ServerError { done: bool },
+    ServerError {
+        done: bool,
+    },
     /// The request never leaves.
     NotSent,
     /// No answer comes; the work may be done.
-    Hangs { done: bool },
+    Hangs {
+        done: bool,
+    },
     /// The connection is cut; the work may be done.
-    Cut { done: bool },
+    Cut {
+        done: bool,
+    },
     CredentialsRefused,
     Unauthorized,
     /// IMS does not answer.

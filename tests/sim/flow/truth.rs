@@ -181,8 +181,7 @@ impl Truth {
 
     /// A call for a token.
     pub(super) fn plan_token(&mut self, org: usize) -> Plan {
-        let call =
-            Call { calls: Calls::Tokens, org, sandbox: 0, spec: 0, job: NOBODY, is_first: false };
+        let call = Call { calls: Calls::Tokens, org, sandbox: 0, spec: 0, job: NOBODY, is_first: false };
         let (takes, met) = (self.latency(org), self.ill(&call));
         let failure = met.map(Kind::failure);
         self.note(&call, failure.as_ref().map(|failure| failure.kind));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::seconds;
+use super::{recovers, seconds};
 use crate::bounds;
 use crate::flow::illness::{Calls, Illness, Kind};
 use crate::job::{Fate, Job};
@@ -55,8 +55,7 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
     let behind = if begins < from + seconds(10) { ahead } else { 0 };
     let call = Duration::from_millis(plan.weather.latency.1 * 2);
     plan.check(move |ledger| ledger.p99_within("1 isolation", HEALTHY, bounds::healthy(call, behind)));
-    plan.healed = until;
-    plan.done_by = until + bounds::all_done(until - from, plan.jobs.len());
+    recovers(&mut plan, ILL, from, until);
     plan
 }
 

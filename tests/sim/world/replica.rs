@@ -94,7 +94,11 @@ impl Replica {
             };
             self.world.broker.trace.note(What::SessionLost, NOBODY, life.worker());
             careful = matches!(error, Error::Unreadable { .. } | Error::TaskFailed);
-            ceiling = if started.elapsed() >= Duration::from_secs(10) { PAUSES.0 } else { PAUSES.1.min(ceiling * 2) };
+            ceiling = if started.elapsed() >= Duration::from_secs(10) {
+                PAUSES.0
+            } else {
+                PAUSES.1.min(ceiling * 2)
+            };
             sleep(ceiling.mul_f64(fastrand::f64())).await;
         }
     }
