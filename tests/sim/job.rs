@@ -19,14 +19,24 @@ pub(crate) struct Job {
     pub(crate) group: Group,
     /// It says that somebody may have tried it before.
     pub(crate) in_doubt: bool,
-    /// Its create ends the worker that makes it.
-    pub(crate) kills: bool,
+    /// Whether it ends the worker that takes it.
+    pub(crate) kills: Kills,
     /// So often it has ended a session, as its headers say.
     pub(crate) trials: u8,
     /// How often it is sent.
     pub(crate) copies: u8,
     /// What its sender is to be told.
     pub(crate) fate: Fate,
+}
+
+/// When a job ends the worker that takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kills {
+    Never,
+    /// As soon as it comes.
+    AtDelivery,
+    /// When its connection is to be created.
+    AtCreate,
 }
 
 /// What a job's sender is to be told.
@@ -50,7 +60,7 @@ impl Job {
             spec: 0,
             group: 0,
             in_doubt: false,
-            kills: false,
+            kills: Kills::Never,
             trials: 0,
             copies: 1,
             fate: Fate::Created,

@@ -1,6 +1,7 @@
 //! What happened, line by line: small enough to be kept always, written out only when a history fails.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
@@ -18,9 +19,9 @@ pub(crate) enum What {
     Unconfirmed,
     Refused,
     Replied,
+    Undeliverable,
     DeadLettered,
     Expired,
-    CreateBegun,
     CreateEnded,
     CreateFailed,
     Connected,
@@ -66,11 +67,13 @@ pub(crate) const NOBODY: u32 = u32::MAX;
 pub(crate) struct Trace {
     began: Instant,
     lines: Arc<Mutex<Vec<Line>>>,
+    /// The history is over: in which order tasks are then dropped is no part of it.
+    over: Arc<AtomicBool>,
 }
 
 impl Trace {
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), lines: Arc::default() }
+        Self { began: Instant::now(), lines: Arc::default(), over: Arc::default() }
     }
 
     /// Milliseconds since the start.
@@ -78,7 +81,15 @@ impl Trace {
         u32::try_from(self.began.elapsed().as_millis()).unwrap_or(u32::MAX)
     }
 
+    /// No further line is written.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn note(&self, what: What, who: u32, with: usize) {
+        if self.over.load(Ordering::Relaxed) {
+            return;
+        }
         let with = u32::try_from(with).unwrap_or(u32::MAX);
         let line = Line { at: self.now(), what, who, with };
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
@@ -94,6 +105,23 @@ impl Trace {
 
     pub(crate) fn len(&self) -> usize {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The first line in which another trace differs, and what came before it.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        let ours = self.about_all();
+        let theirs = other.about_all();
+        let same = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
+        if same == ours.len() && same == theirs.len() {
+            return None;
+        }
+        let until = |lines: &[String]| lines[same.saturating_sub(5)..lines.len().min(same + 2)].join("\n");
+        Some(format!("{}\nand\n{}", until(&ours), until(&theirs)))
+    }
+
+    fn about_all(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(ToString::to_string).collect()
     }
 
     /// The lines about a job, and those about no job.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use self::replica::Replica;
 use crate::broker::Broker;
 use crate::flow::Flow;
-use crate::job::Job;
+use crate::job::{Job, Kills};
 use crate::ledger::{Broken, Ledger};
 use crate::parts;
 use crate::plan::Plan;
@@ -29,7 +29,8 @@ const COPIES: Duration = Duration::from_secs(11 * 60);
 
 /// A history that has happened.
 pub(crate) struct Happened {
-    pub(crate) verdict: Result<(), Broken>,
+    /// What does not hold.
+    pub(crate) broken: Vec<Broken>,
     pub(crate) trace: Trace,
 }
 
@@ -54,13 +55,17 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
     clock::tie(Timestamp::from_second(BEGINNING).unwrap());
     let (trace, began) = (Trace::new(), Instant::now());
     let Plan { args, stays, jobs, weather, unkind, healed: _, done_by, in_a_window, checks } = plan;
+    let are_refused = unkind.refused > 0.0;
     let broker = Broker::new(seed, unkind, trace.clone());
     let flow = Flow::new(seed, weather, trace.clone());
-    let killers = (0..).zip(&jobs).filter(|(_, job)| job.kills).map(|(number, _)| number).collect();
+    let killers = |when: Kills| {
+        (0..).zip(&jobs).filter(|(_, job)| job.kills == when).map(|(number, _)| number).collect::<Vec<u32>>()
+    };
+    broker.state().killers = killers(Kills::AtDelivery);
+    let killers = Arc::new(killers(Kills::AtCreate));
     let config = Arc::new(parts::settings(&args));
     let concurrency = usize::from(config.session.intake.prefetch);
-    let world =
-        World { broker: broker.clone(), flow: flow.clone(), config, killers: Arc::new(killers), began };
+    let world = World { broker: broker.clone(), flow: flow.clone(), config, killers, began };
     tokio::spawn(broker.clone().run());
     let mut random = Rng::with_seed(seed ^ 0x0123_4567);
     let workers = Arc::default();
@@ -71,6 +76,7 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
     tokio::spawn(send(world.clone(), jobs.clone()));
     wait(&world, jobs.len(), began + done_by).await;
     let ended = trace.now();
+    trace.end();
     let seen = std::mem::take(&mut broker.state().seen);
     let mut truth = flow.truth();
     let ledger = Ledger {
@@ -81,14 +87,13 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
         made: std::mem::take(&mut truth.made),
         concurrency,
         in_a_window,
+        are_refused,
         ended,
     };
     drop(truth);
-    let mut verdict = Ok(());
-    for check in &checks {
-        verdict = verdict.and_then(|()| check(&ledger));
-    }
-    Happened { verdict: verdict.and_then(|()| ledger.balance()), trace }
+    let figures = checks.iter().map(|check| check(&ledger));
+    let broken = figures.chain(ledger.balance()).filter_map(Result::err).collect();
+    Happened { broken, trace }
 }
 
 async fn send(world: World, jobs: Vec<Job>) {

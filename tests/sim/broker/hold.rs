@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(super) unkind: Unkind,
     pub(super) began: Instant,
     pub(crate) seen: Seen,
+    /// The jobs whose delivery ends the worker.
+    pub(crate) killers: Vec<u32>,
     pub(super) trace: Trace,
     sooner: Arc<Notify>,
     came: Arc<Notify>,
@@ -79,6 +81,7 @@ impl State {
             unkind,
             began: Instant::now(),
             seen: Seen::default(),
+            killers: Vec::new(),
             trace,
             sooner,
             came,
@@ -183,7 +186,11 @@ impl State {
                 self.trace.note(What::DeadLettered, message.job, queue);
                 self.seen.dead.push(letter(properties.header("dead-reason")));
             }
-            Some((_, "undeliverable")) => self.seen.undeliverable.push(letter(properties.kind())),
+            Some((_, "undeliverable")) => {
+                self.trace.note(What::Undeliverable, message.job, queue);
+                self.seen.answered.entry(message.job).or_insert(at);
+                self.seen.undeliverable.push(letter(properties.kind()));
+            }
             _ => {
                 self.trace.note(What::Replied, message.job, queue);
                 self.seen.replied(letter(properties.kind()));
@@ -239,9 +246,5 @@ impl State {
         let idle = self.queues.iter().all(|queue| queue.ready.is_empty());
         let held = self.links.iter().any(|link| !link.held.is_empty());
         idle && !held && !self.events.values().any(|event| matches!(event, Event::Put { .. }))
-    }
-
-    pub(crate) fn queue_name(&self, queue: usize) -> &str {
-        &self.queues[queue].name
     }
 }

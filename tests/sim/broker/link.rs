@@ -21,6 +21,9 @@ use crate::life::Life;
 /// After so long without a confirm a message counts as unconfirmed (`AMQP_TIMEOUT`).
 pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Pauses before a refused message is published again, in milliseconds.
+const REFUSED_PAUSES: [u64; 3] = [200, 1_000, 2_000];
+
 const CONSUME: Error = Error::Closed { role: "consume" };
 const PUBLISH: Error = Error::Closed { role: "publish" };
 
@@ -133,6 +136,10 @@ impl Consume for SimConsumer {
             let next = self.end.broker.state().next(self.number);
             match next {
                 Next::Message(taken) => {
+                    let kills = |id| self.end.broker.state().kills(id);
+                    if taken.0.properties.message_id().is_some_and(kills) {
+                        self.end.life.end();
+                    }
                     self.end.life.step().await;
                     return Ok(self.delivery(*taken));
                 }
@@ -187,8 +194,8 @@ impl Settle for SimChannel {
 #[derive(Debug)]
 pub(crate) struct SimPublisher(End);
 
-impl Publish for SimPublisher {
-    async fn publish(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), PublishError> {
+impl SimPublisher {
+    async fn once(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), PublishError> {
         let Self(End { broker, link, life }) = self;
         life.step().await;
         let unconfirmed = |error| Err(PublishError::Unconfirmed(error));
@@ -211,6 +218,19 @@ impl Publish for SimPublisher {
                 unconfirmed(Error::Timeout { step: "publish a message", after: CONFIRM_TIMEOUT })
             }
         }
+    }
+}
+
+impl Publish for SimPublisher {
+    /// What is refused is published again, as the product's own publisher does.
+    async fn publish(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), PublishError> {
+        for pause in REFUSED_PAUSES {
+            match self.once(queue, properties, body).await {
+                Err(PublishError::Refused(None)) => sleep(Duration::from_millis(pause)).await,
+                other => return other,
+            }
+        }
+        self.once(queue, properties, body).await
     }
 
     async fn unblocked(&self) {}

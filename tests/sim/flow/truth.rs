@@ -15,7 +15,6 @@ use crate::trace::{NOBODY, Trace, What};
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) id: String,
-    pub(crate) job: u32,
     pub(crate) org: usize,
     pub(crate) sandbox: usize,
     pub(crate) exists_at: Instant,
@@ -74,11 +73,6 @@ impl Truth {
             seconds: BTreeMap::new(),
             trace,
         }
-    }
-
-    /// Creates that were made about a job.
-    pub(crate) fn creates_of(&self, job: u32) -> u32 {
-        self.creates.get(&job).copied().unwrap_or_default()
     }
 
     fn latency(&mut self, org: usize) -> Duration {
@@ -153,7 +147,6 @@ impl Truth {
         let id = format!("connection-{number}");
         self.connections.push(Connection {
             id: id.clone(),
-            job: call.job,
             org: call.org,
             sandbox: call.sandbox,
             exists_at: Instant::now() + half,

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::seconds;
 use crate::bounds;
-use crate::job::{Fate, Job};
+use crate::job::{Fate, Job, Kills};
 use crate::plan::Plan;
 
 const SUSPECT: u8 = 1;
@@ -25,7 +25,8 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
 /// It is parked in the end, and the others are answered.
 fn killer(random: &mut Rng, plan: &mut Plan) {
     let at = seconds(random.u64(0..5));
-    plan.jobs.push(Job { kills: true, fate: Fate::Internal, ..Job::of(0, at).grouped(SUSPECT) });
+    let kills = random.choice([Kills::AtDelivery, Kills::AtCreate]).unwrap();
+    plan.jobs.push(Job { kills, fate: Fate::Internal, ..Job::of(0, at).grouped(SUSPECT) });
     plan.stream(Job::of(1, Duration::ZERO), random.f64() * 3.0 + 1.0, Duration::ZERO, seconds(60));
 }
 
