@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test alerts alerts-write dashboard-picture compat chaos fuzz audit bench bench-quick bench-protection bench-publish lint docs check readme image image-check sbom asyncapi status-page ops-check
+.PHONY: help demo examples broker run test sim alerts alerts-write dashboard-picture compat chaos fuzz audit bench bench-quick bench-protection bench-publish lint docs check readme image image-check sbom asyncapi status-page ops-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,11 @@ test: ## Run all tests, against AMQP_URL or a private RabbitMQ
 	@deploy/dev/broker.sh install
 	@deploy/dev/prometheus.sh install
 	cargo test --locked
+
+# With SEED and FAMILY one history, and with ALL=1 every one that fails and not only the first.
+sim: SEEDS ?= 1000
+sim: ## Simulate SEEDS=1000 histories of workers, broker and Flow Service; SEED= and FAMILY= repeat one
+	@SIM_SEEDS=$(SEEDS) SIM_SEED=$(SEED) SIM_ALL=$(ALL) cargo test --locked --test sim -- $(FAMILY)
 
 alerts: ## Check the alerts and run their tests
 	@deploy/dev/prometheus.sh install

@@ -21,6 +21,7 @@ const STORY: usize = 120;
 /// Makes the history of a seed.
 pub(crate) type Make = fn(&mut Rng) -> Plan;
 
+#[expect(clippy::disallowed_methods, reason = "these are no settings of the worker")]
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().filter(|text| !text.is_empty()).map(|text| text.parse().unwrap())
 }
@@ -41,11 +42,11 @@ pub(crate) fn family(family: &str, make: Make) {
     let (mut failed, mut histories, mut of) = (String::new(), 0, 0);
     for seed in seeds {
         of += 1;
-        let Happened { broken, trace } = happened(family, make, seed);
-        let Some(first) = broken.first() else { continue };
+        let Happened { faults, trace } = happened(family, make, seed);
+        let Some(first) = faults.first() else { continue };
         histories += 1;
         writeln!(failed, "make sim SEED={seed} FAMILY={family}").unwrap();
-        for Broken { requirement, text, job: _ } in &broken {
+        for Broken { requirement, text, job: _ } in &faults {
             writeln!(failed, "  [{requirement}] {text}").unwrap();
         }
         if !go_on {

@@ -33,8 +33,8 @@ pub(crate) struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kills {
     Never,
-    /// As soon as it comes.
-    AtDelivery,
+    /// At the first call about it.
+    AtCall,
     /// When its connection is to be created.
     AtCreate,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bounds::{MOVES_A_SECOND, MOVES_OF_A_JOB};
-use crate::broker::ledger::{Letter, Seen};
+use crate::broker::ledger::{Letter, Move, Seen};
 use crate::flow::illness::Calls;
 use crate::flow::truth::{Connection, Made};
 use crate::job::{Fate, Group, Job, id};
@@ -25,6 +25,7 @@ pub(crate) struct Broken {
 pub(crate) struct Ledger {
     pub(crate) jobs: Vec<Job>,
     pub(crate) seen: Seen,
+    pub(crate) queue_names: Vec<String>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) of_job: BTreeMap<u32, Vec<usize>>,
     pub(crate) made: Vec<Made>,
@@ -189,7 +190,9 @@ impl Ledger {
             self.numbered().filter(|(number, _)| !self.seen.answered.contains_key(number)).collect();
         let Some((first, _)) = missing.first() else { return Ok(()) };
         let mut by_group: BTreeMap<Group, usize> = BTreeMap::new();
-        missing.iter().for_each(|(_, job)| *by_group.entry(job.group).or_default() += 1);
+        for (_, job) in &missing {
+            *by_group.entry(job.group).or_default() += 1;
+        }
         let (missed, all, ended) = (missing.len(), self.jobs.len(), self.ended / 1000);
         let text =
             format!("{missed} of {all} jobs are not answered after {ended} s (by group: {by_group:?})");
@@ -251,7 +254,8 @@ impl Ledger {
             let often = of_job.entry(next.job).or_default();
             *often += 1;
             if *often > MOVES_OF_A_JOB {
-                let text = format!("{} was moved {often} times in 30 s", id(next.job));
+                let queues = self.queues(moves[first..=index].iter().filter(|one| one.job == next.job));
+                let text = format!("{} was moved {often} times in 30 s: {queues}", id(next.job));
                 return broken("6 bounds", Some(next.job), text);
             }
             while moves[first].at + WINDOW < next.at {
@@ -264,12 +268,23 @@ impl Ledger {
                     }
                 }
             }
-            let (moved, most) = (index + 1 - first, workers * 30 * MOVES_A_SECOND + of_job.len());
-            if moved > most {
-                let text = format!("{moved} messages were moved about in 30 s, at most {most}");
+            let (often, most) = (index + 1 - first, workers * 30 * MOVES_A_SECOND + of_job.len());
+            if often > most {
+                let queues = self.queues(moves[first..=index].iter());
+                let text = format!("{often} messages were moved about in 30 s, at most {most}: {queues}");
                 return broken("6 bounds", None, text);
             }
         }
         Ok(())
+    }
+
+    /// How many messages were moved to which queue.
+    fn queues<'a>(&self, moves: impl Iterator<Item = &'a Move>) -> String {
+        let mut often: BTreeMap<usize, usize> = BTreeMap::new();
+        for one in moves {
+            *often.entry(one.queue).or_default() += 1;
+        }
+        let each = often.iter().map(|(queue, often)| format!("{often} to {}", self.queue_names[*queue]));
+        each.collect::<Vec<_>>().join(", ")
     }
 }

@@ -1,5 +1,6 @@
 //! What a history is made of, before it happens.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::broker::Unkind;
@@ -55,7 +56,7 @@ impl Plan {
         }
     }
 
-    pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Display) {
         self.args.extend([format!("--{name}"), value.to_string()]);
     }
 

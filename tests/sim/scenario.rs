@@ -38,7 +38,7 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
 
 /// The part of a group was ill from then until then, and all of its jobs are done soon after.
 pub(crate) fn recovers(plan: &mut Plan, group: Group, from: Duration, until: Duration) {
-    let by = until + bounds::all_done(until - from, plan.jobs.len());
+    let by = until + bounds::all_done(until.saturating_sub(from), plan.jobs.len());
     plan.healed = until;
     plan.done_by = by + RETRY;
     plan.check(move |ledger| ledger.answered_by("2 progress", group, by));

@@ -2,6 +2,7 @@
 
 mod replica;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ const COPIES: Duration = Duration::from_secs(11 * 60);
 /// A history that has happened.
 pub(crate) struct Happened {
     /// What does not hold.
-    pub(crate) broken: Vec<Broken>,
+    pub(crate) faults: Vec<Broken>,
     pub(crate) trace: Trace,
 }
 
@@ -40,7 +41,7 @@ struct World {
     broker: Broker,
     flow: Flow,
     config: Arc<RunConfig>,
-    killers: Arc<Vec<u32>>,
+    killers: Arc<BTreeMap<u32, Kills>>,
     began: Instant,
 }
 
@@ -58,11 +59,8 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
     let are_refused = unkind.refused > 0.0;
     let broker = Broker::new(seed, unkind, trace.clone());
     let flow = Flow::new(seed, weather, trace.clone());
-    let killers = |when: Kills| {
-        (0..).zip(&jobs).filter(|(_, job)| job.kills == when).map(|(number, _)| number).collect::<Vec<u32>>()
-    };
-    broker.state().killers = killers(Kills::AtDelivery);
-    let killers = Arc::new(killers(Kills::AtCreate));
+    let killers = (0..).zip(&jobs).filter(|(_, job)| job.kills != Kills::Never);
+    let killers = Arc::new(killers.map(|(number, job)| (number, job.kills)).collect());
     let config = Arc::new(parts::settings(&args));
     let concurrency = usize::from(config.session.intake.prefetch);
     let world = World { broker: broker.clone(), flow: flow.clone(), config, killers, began };
@@ -77,11 +75,11 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
     wait(&world, jobs.len(), began + done_by).await;
     let ended = trace.now();
     trace.end();
-    let seen = std::mem::take(&mut broker.state().seen);
     let mut truth = flow.truth();
     let ledger = Ledger {
         jobs,
-        seen,
+        seen: std::mem::take(&mut broker.state().seen),
+        queue_names: broker.state().queue_names(),
         connections: std::mem::take(&mut truth.connections),
         of_job: std::mem::take(&mut truth.of_job),
         made: std::mem::take(&mut truth.made),
@@ -92,8 +90,8 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
     };
     drop(truth);
     let figures = checks.iter().map(|check| check(&ledger));
-    let broken = figures.chain(ledger.balance()).filter_map(Result::err).collect();
-    Happened { broken, trace }
+    let faults = figures.chain(ledger.balance()).filter_map(Result::err).collect();
+    Happened { faults, trace }
 }
 
 async fn send(world: World, jobs: Vec<Job>) {

@@ -55,8 +55,6 @@ pub(crate) struct State {
     pub(super) unkind: Unkind,
     pub(super) began: Instant,
     pub(crate) seen: Seen,
-    /// The jobs whose delivery ends the worker.
-    pub(crate) killers: Vec<u32>,
     pub(super) trace: Trace,
     sooner: Arc<Notify>,
     came: Arc<Notify>,
@@ -81,7 +79,6 @@ impl State {
             unkind,
             began: Instant::now(),
             seen: Seen::default(),
-            killers: Vec::new(),
             trace,
             sooner,
             came,
@@ -138,16 +135,16 @@ impl State {
             }
             self.due.pop();
             match self.events.remove(&number) {
-                Some(Event::Put { link, queue, message, survives }) => {
-                    if survives || link.is_none_or(|link| self.links[link].publishes) {
-                        self.put(queue, *message, link.is_some());
-                    }
+                Some(Event::Put { link, queue, message, survives })
+                    if survives || link.is_none_or(|link| self.links[link].publishes) =>
+                {
+                    self.put(queue, *message, link.is_some());
                 }
                 Some(Event::Settle { link, tag, settlement }) => self.settle(link, tag, settlement),
                 Some(Event::Return { link }) => self.give_back(link),
                 Some(Event::Expire { queue }) => self.expire(queue),
                 Some(Event::Down) => (0..self.links.len()).for_each(|link| self.cut(link, Duration::ZERO)),
-                None => {}
+                Some(Event::Put { .. }) | None => {}
             }
         }
     }
@@ -155,8 +152,8 @@ impl State {
     /// A queue takes a message; from a worker, if not from a sender or a queue.
     pub(super) fn put(&mut self, queue: usize, message: Stored, from_worker: bool) {
         let (at, job) = (self.trace.now(), message.job);
-        let name = self.queues[queue].name.as_str();
-        if !name.starts_with(JOBS) || name.ends_with(".dead") || name.ends_with(".undeliverable") {
+        let rest = self.queues[queue].name.strip_prefix(JOBS);
+        if matches!(rest, None | Some(".dead" | ".undeliverable")) {
             return self.keep(queue, &message);
         }
         if from_worker {
@@ -246,5 +243,9 @@ impl State {
         let idle = self.queues.iter().all(|queue| queue.ready.is_empty());
         let held = self.links.iter().any(|link| !link.held.is_empty());
         idle && !held && !self.events.values().any(|event| matches!(event, Event::Put { .. }))
+    }
+
+    pub(crate) fn queue_names(&self) -> Vec<String> {
+        self.queues.iter().map(|queue| queue.name.clone()).collect()
     }
 }

@@ -136,10 +136,6 @@ impl Consume for SimConsumer {
             let next = self.end.broker.state().next(self.number);
             match next {
                 Next::Message(taken) => {
-                    let kills = |id| self.end.broker.state().kills(id);
-                    if taken.0.properties.message_id().is_some_and(kills) {
-                        self.end.life.end();
-                    }
                     self.end.life.step().await;
                     return Ok(self.delivery(*taken));
                 }

@@ -138,11 +138,6 @@ impl State {
         (Word::Confirmed, there + back, lost)
     }
 
-    /// Whether the delivery of a job ends the worker.
-    pub(super) fn kills(&self, id: &str) -> bool {
-        job::number(id).is_some_and(|job| self.killers.contains(&job))
-    }
-
     /// A sender's message.
     pub(crate) fn send(&mut self, number: u32, properties: Properties, body: Vec<u8>) {
         let queue = self.queue(crate::parts::JOBS);

@@ -1,5 +1,6 @@
 //! One worker's way to the service.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use connection_worker::contract::ids::ImsOrgId;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::Flow;
 use super::illness::{Call, Calls};
 use super::tokens::{Slot, Tokens, recent};
-use crate::job;
+use crate::job::{self, Kills};
 use crate::life::Life;
 use crate::trace::{NOBODY, What};
 
@@ -23,12 +24,12 @@ pub(crate) struct Door {
     flow: Flow,
     life: Life,
     tokens: Tokens,
-    /// The jobs whose create ends the worker, in order.
-    killers: Arc<Vec<u32>>,
+    /// The jobs that end the worker, and when.
+    killers: Arc<BTreeMap<u32, Kills>>,
 }
 
 impl Door {
-    pub(crate) fn new(flow: Flow, life: Life, killers: Arc<Vec<u32>>) -> Self {
+    pub(crate) fn new(flow: Flow, life: Life, killers: Arc<BTreeMap<u32, Kills>>) -> Self {
         Self { flow, life, tokens: Tokens::default(), killers }
     }
 
@@ -68,6 +69,14 @@ impl Door {
 
     /// Makes a call.
     async fn call(&self, call: Call) -> Result<Option<Created>, Failure> {
+        let kills = match self.killers.get(&call.job) {
+            Some(Kills::AtCall) => true,
+            Some(Kills::AtCreate) => call.calls == Calls::Creates,
+            Some(Kills::Never) | None => false,
+        };
+        if kills {
+            self.life.end();
+        }
         self.life.step().await;
         self.token(call.org).await?;
         let plan = self.flow.truth().plan(call);
@@ -100,9 +109,6 @@ impl FlowApi for Door {
         let job = marked(body["description"].as_str().unwrap_or_default());
         let sandbox = job::number_in(&request.sandbox_name, "box");
         let spec = job::number_in(body["connectionSpec"]["id"].as_str().unwrap_or_default(), "spec-");
-        if self.killers.binary_search(&job).is_ok() {
-            self.life.end();
-        }
         let call = Call { spec, ..call(Calls::Creates, &request.ims_org_id, sandbox, job) };
         let created = self.call(call).await?;
         Ok(created.unwrap())

@@ -25,7 +25,7 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
 /// It is parked in the end, and the others are answered.
 fn killer(random: &mut Rng, plan: &mut Plan) {
     let at = seconds(random.u64(0..5));
-    let kills = random.choice([Kills::AtDelivery, Kills::AtCreate]).unwrap();
+    let kills = random.choice([Kills::AtCall, Kills::AtCreate]).unwrap();
     plan.jobs.push(Job { kills, fate: Fate::Internal, ..Job::of(0, at).grouped(SUSPECT) });
     plan.stream(Job::of(1, Duration::ZERO), random.f64() * 3.0 + 1.0, Duration::ZERO, seconds(60));
 }

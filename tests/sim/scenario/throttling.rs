@@ -37,7 +37,7 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
 fn capacity_is_used(ledger: &Ledger, capacity: u32) -> Result<(), Broken> {
     let busy = milliseconds(WARMING_UP)..milliseconds(BUSY);
     let answered = ledger.answers(0).into_iter().filter(|at| busy.contains(at)).count();
-    let used = answered as f64 / (f64::from(capacity) * (BUSY - WARMING_UP).as_secs_f64());
+    let used = answered as f64 / (f64::from(capacity) * BUSY.saturating_sub(WARMING_UP).as_secs_f64());
     if used >= bounds::CAPACITY_USED {
         return Ok(());
     }
