@@ -75,11 +75,12 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
     wait(&world, jobs.len(), began + done_by).await;
     let ended = trace.now();
     trace.end();
+    let (taken, queue_names) = broker.state().taken();
     let mut truth = flow.truth();
     let ledger = Ledger {
         jobs,
-        seen: std::mem::take(&mut broker.state().seen),
-        queue_names: broker.state().queue_names(),
+        seen: taken,
+        queue_names,
         connections: std::mem::take(&mut truth.connections),
         of_job: std::mem::take(&mut truth.of_job),
         made: std::mem::take(&mut truth.made),

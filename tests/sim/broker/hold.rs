@@ -245,7 +245,9 @@ impl State {
         idle && !held && !self.events.values().any(|event| matches!(event, Event::Put { .. }))
     }
 
-    pub(crate) fn queue_names(&self) -> Vec<String> {
-        self.queues.iter().map(|queue| queue.name.clone()).collect()
+    /// What was seen, and the names of the queues.
+    pub(crate) fn taken(&mut self) -> (Seen, Vec<String>) {
+        let names = self.queues.iter().map(|queue| queue.name.clone()).collect();
+        (std::mem::take(&mut self.seen), names)
     }
 }
