@@ -55,6 +55,9 @@ pub(crate) const MOVES_OF_A_JOB: usize = 8;
 /// and all together so often in a second on the average, besides once for each job.
 pub(crate) const MOVES_A_SECOND: usize = 100;
 
+/// 7: a job whose connection cannot be tested is answered when the time for that is over (`VERIFY_TIMEOUT`, 15 s).
+pub(crate) const CHECKED: Duration = Duration::from_secs(17);
+
 /// 8: from the start to the first reply, at a rate of so many calls a second.
 pub(crate) fn scarce_first(settle: Duration, rate: f64) -> Duration {
     settle + Duration::from_secs_f64(8.0 / rate) + Duration::from_secs(10)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::seconds;
+use super::{recovers, seconds};
 use crate::bounds;
 use crate::flow::illness::{Calls, Illness, Kind};
 use crate::job::Job;
@@ -32,8 +32,6 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
         }
         broken("5 politeness", None, format!("{each:.2} creates a job"))
     });
-    plan.check(|ledger| ledger.p99_within("2 progress", 0, bounds::progress(seconds(60)) + seconds(10)));
-    plan.done_by = until + bounds::all_done(until, plan.jobs.len()) + seconds(600);
-    plan.healed = until;
+    recovers(&mut plan, 0, Duration::ZERO, until);
     plan
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::seconds;
+use crate::bounds;
 use crate::flow::illness::{Calls, Illness, Kind};
 use crate::job::Job;
 use crate::plan::Plan;
@@ -16,8 +17,7 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
     plan.weather.illnesses.push(Illness::new(Calls::Checks, kind));
     plan.burst(Job::of(0, Duration::ZERO), random.usize(50..300));
     plan.stream(Job::of(1, Duration::ZERO), 2.0, Duration::ZERO, seconds(20));
-    // As long as a check may take, and a little more.
-    plan.check(|ledger| ledger.p99_within("7 reads and writes apart", 0, seconds(12)));
+    plan.check(|ledger| ledger.p99_within("7 reads and writes apart", 0, bounds::CHECKED));
     plan.done_by = seconds(200);
     plan
 }
