@@ -26,12 +26,13 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
     let (new, in_doubt) = (each * random.usize(0..6), each * random.usize(1..6));
     plan.burst(doubt, in_doubt);
     plan.burst(Job::of(0, Duration::ZERO), new);
-    if random.bool() {
+    let killed = random.bool();
+    if killed {
         plan.stays = vec![Stay { deaths: vec![random.u64(20..400)], ..Stay::default() }];
     }
     // A killed worker leaves its jobs in doubt, and takes a while to come again.
     let calls = (new + in_doubt) * IN_DOUBT;
-    let late = seconds(40);
+    let late = if killed { seconds(40) } else { Duration::ZERO };
     let rate = f64::from(rate);
     plan.check(move |ledger| {
         let first = ledger.answers(0).first().copied().unwrap_or(u32::MAX);
