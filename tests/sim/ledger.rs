@@ -132,7 +132,7 @@ impl Ledger {
         u32::try_from(creates.count()).unwrap_or(u32::MAX)
     }
 
-    /// That there is no longer time between two answers to a group than this, while its jobs wait.
+    /// That from then on there is no longer time between two answers to a group than this, while its jobs wait.
     pub(crate) fn no_gap(
         &self,
         requirement: &'static str,
@@ -140,8 +140,9 @@ impl Ledger {
         from: Duration,
         most: Duration,
     ) -> Result<(), Broken> {
-        let answers = self.answers(group);
-        let before = std::iter::once(milliseconds(from)).chain(answers.iter().copied());
+        let from = milliseconds(from);
+        let answers: Vec<_> = self.answers(group).into_iter().filter(|at| *at >= from).collect();
+        let before = std::iter::once(from).chain(answers.iter().copied());
         let gaps = before.zip(&answers).map(|(before, after)| after.saturating_sub(before));
         let longest = gaps.max().unwrap_or_default();
         if longest <= milliseconds(most) {
