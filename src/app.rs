@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, Readiness};
+use crate::admission::{Admission, AdmittedChecks};
 use crate::broker;
 use crate::broker::rabbitmq::RabbitMq;
 use crate::broker::session::{Session, SessionSettings};
@@ -18,7 +19,6 @@ use crate::config::{Access, RunConfig};
 use crate::flow::client::FlowClient;
 use crate::flow::token::{ImsClient, Keyring, TokenSource};
 use crate::flow::{BuildError, FlowApi};
-use crate::guard::{Guard, Guarded};
 use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::organisations::Allowed;
@@ -78,13 +78,13 @@ pub enum Error {
 /// Runs the worker until `stop` is cancelled; gives the number of jobs that were still running at the end.
 pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Error> {
     let metrics = Metrics::new()?;
-    let guard = Guard::new(config.guard, metrics.guard.clone());
+    let admission = Admission::new(config.admission, metrics.admission.clone());
     let ims = ImsClient::new(&config.ims, metrics.http.clone())?;
-    let Doors { keyring, allowed, reload } = open_doors(config.access, ims, &guard, &metrics)?;
+    let Doors { keyring, allowed, reload } = open_doors(config.access, ims, &admission, &metrics)?;
     let flow = FlowClient::new(config.flow, keyring, metrics.http.clone())?;
-    let guarded = Guarded::new(flow.clone(), guard.clone());
-    let checks = Checks::new(guarded, config.checks, metrics.checks.clone());
-    let handler = Handler::new(flow, guard, config.rules, metrics.attempts.clone());
+    let admitted = AdmittedChecks::new(flow.clone(), admission.clone());
+    let checks = Checks::new(admitted, config.checks, metrics.checks.clone());
+    let handler = Handler::new(flow, admission.clone(), config.rules, metrics.attempts.clone());
     let routes = ReplyRoutes::new(config.session.link.queues.clone(), &config.reply_to_allow);
     let concurrency = config.session.intake.prefetch;
     let terms = Terms { defaults: config.defaults, limits: config.limits, allowed };
@@ -102,8 +102,8 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     let admin =
         tokio::spawn(admin.serve(metrics.clone(), readiness.clone(), served.clone().cancelled_owned()));
     let tending = tokio::spawn({
-        let (worker, runtime) = (Arc::clone(&worker), metrics.runtime.clone());
-        async move { tokio::join!(worker.tend(), runtime.watch()) }
+        let (admission, runtime) = (admission.clone(), metrics.runtime.clone());
+        async move { tokio::join!(admission.run_background(), runtime.watch()) }
     });
     let reloading = reload.map(|(reload, hangups)| tokio::spawn(reload.watch(hangups)));
     let supervisor = Supervisor {
@@ -134,7 +134,12 @@ struct Doors {
     reload: Option<(Reload, Hangups)>,
 }
 
-fn open_doors(access: Access, ims: ImsClient, guard: &Guard, metrics: &Metrics) -> Result<Doors, Error> {
+fn open_doors(
+    access: Access,
+    ims: ImsClient,
+    admission: &Admission,
+    metrics: &Metrics,
+) -> Result<Doors, Error> {
     match access {
         Access::One(credentials) => {
             let source = TokenSource::new(credentials, &ims, None)?;
@@ -146,7 +151,7 @@ fn open_doors(access: Access, ims: ImsClient, guard: &Guard, metrics: &Metrics) 
             let parties = Parties {
                 keyring: keyring.clone(),
                 ims,
-                guard: guard.clone(),
+                admission: admission.clone(),
                 allowed: allowed.clone(),
                 metrics: metrics.organisations.clone(),
             };

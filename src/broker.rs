@@ -16,6 +16,7 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod inspect;
+pub mod intake;
 pub mod link;
 pub mod parked;
 pub mod properties;

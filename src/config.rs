@@ -5,11 +5,11 @@
 //! names a file with more of them, which is read here too: that of the organisations.
 
 mod admin;
+mod admission;
 mod broker;
 mod checks;
 mod credential;
 mod flow;
-mod guard;
 mod locale;
 mod log;
 mod login;

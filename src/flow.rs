@@ -77,7 +77,7 @@ pub struct FindRequest {
     pub since: Option<Timestamp>,
 }
 
-/// A question whether Flow Service is there.
+/// A question whether connections may be listed.
 #[derive(Debug, Clone)]
 pub struct ProbeRequest {
     /// Sent as `x-gw-ims-org-id`.
@@ -144,11 +144,9 @@ pub trait FlowApi: Send + Sync + 'static {
     /// Looks for a connection. Changes nothing, so a failure says nothing but that nobody knows.
     fn find(&self, request: &FindRequest) -> impl Future<Output = Result<Option<Found>, Failure>> + Send;
 
-    /// Asks whether Flow Service answers at all, with a call that changes nothing. A refusal is an answer.
-    fn probe(&self, request: &ProbeRequest) -> impl Future<Output = Result<(), Failure>> + Send;
-
     /// Whether a call could be made without asking IMS for a token first.
     fn has_token(&self, ims_org_id: &ImsOrgId) -> bool;
+
     /// Asks what kinds of authentication a connection spec offers.
     fn auth_specs(
         &self,

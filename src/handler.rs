@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::Attempting;
 use self::turns::Turns;
+use crate::admission::{Admission, Call, Claim, Operation, Rejected};
+use crate::contract::ids::ImsOrgId;
 use crate::contract::job::Job;
 use crate::flow::{Created, Failure, FlowApi};
-use crate::guard::{Arrival, Denied, Gate, Guard, Place};
 use crate::metrics::attempts::AttemptMetrics;
 use crate::retry::doubt::{Doubt, Lookups};
 use crate::retry::policy::{Limit, Policy};
@@ -55,7 +56,7 @@ pub enum Handled {
         /// Attempts made.
         attempts: u32,
     },
-    /// To be tried again after a wait that is not spent in hand.
+    /// To be tried again after a wait in a retry queue.
     Later {
         /// How long.
         tier: Tier,
@@ -63,20 +64,31 @@ pub enum Handled {
         attempts: u32,
         /// The last failure, if there was one.
         failure: Option<Failure>,
-        /// How long a call may still be under way.
-        unsettled: Duration,
-        /// Whether every attempt up to now certainly did nothing.
-        undone: bool,
+        /// What is known of earlier calls.
+        learned: Learned,
     },
     /// The worker is stopping and nothing was begun: the job goes back to the queue as it came.
     HandedBack,
-    /// No call may be made for now, and none was: the job comes again as it is.
-    Unbegun {
-        /// After how long; `None` if it is to wait in the job queue, because no job is taken for now.
-        tier: Option<Tier>,
+    /// A further call may not be made for now: the job waits until it may.
+    NotAdmitted {
         /// Why.
-        why: Denied,
+        rejected: Rejected,
+        /// Attempts made.
+        attempts: u32,
+        /// What is known of earlier calls.
+        learned: Learned,
     },
+}
+
+/// What a job has learned about its earlier calls, for its next delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Learned {
+    /// How long a call may still take effect.
+    pub unsettled: Duration,
+    /// Whether every attempt up to now certainly did nothing.
+    pub undone: bool,
+    /// Whether look-ups have found nothing up to now.
+    pub looked: bool,
 }
 
 /// What is known about a job from earlier deliveries.
@@ -90,11 +102,14 @@ pub struct Past {
     pub since: Option<Timestamp>,
     /// What they may have done.
     pub doubt: Doubt,
+    /// Whether look-ups have found nothing since.
+    pub looked: bool,
 }
 
 impl Past {
     /// Of a job that nobody has tried before.
-    pub const NONE: Self = Self { attempts: 0, first_seen_at: None, since: None, doubt: Doubt::None };
+    pub const NONE: Self =
+        Self { attempts: 0, first_seen_at: None, since: None, doubt: Doubt::None, looked: false };
 }
 
 /// How to try.
@@ -110,57 +125,56 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Handler<F> {
     flow: F,
-    guard: Guard,
+    admission: Admission,
     rules: Rules,
     turns: Turns,
     metrics: AttemptMetrics,
 }
 
 impl<F: FlowApi> Handler<F> {
-    /// A handler that calls `flow` as often as `rules` allow and when `guard` does.
-    pub fn new(flow: F, guard: Guard, rules: Rules, metrics: AttemptMetrics) -> Self {
-        Self { flow, guard, rules, turns: Turns::default(), metrics }
+    /// A handler that calls `flow` as often as `rules` allow and when `admission` does.
+    pub fn new(flow: F, admission: Admission, rules: Rules, metrics: AttemptMetrics) -> Self {
+        Self { flow, admission, rules, turns: Turns::default(), metrics }
     }
 
-    /// Sees to it that calls are made again when they can be. Never ends.
-    pub async fn tend(&self) {
-        self.guard.tend(&self.flow).await;
+    /// A number for a job: the lower, the sooner it gets its permits.
+    pub fn number(&self) -> u64 {
+        self.admission.number()
     }
 
-    /// Tells whether there is a use in taking jobs, now and whenever that changes.
-    pub fn gate(&self) -> watch::Receiver<Gate> {
-        self.guard.gate()
+    /// The organisations that the worker is set up for.
+    pub fn configured(&self) -> Vec<ImsOrgId> {
+        self.admission.configured()
+    }
+
+    /// Tells when a rejected claim is worth trying again.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.admission.changes()
+    }
+
+    /// Whether the job's first call could be made now: its look-up, if an earlier delivery may have created the connection.
+    pub fn claim(&self, job: &Job, past: &Past, number: u64) -> Result<Claim, Rejected> {
+        let operation = match past.doubt.is_serious() && job.marked_description.is_some() {
+            true => Operation::LookUp,
+            false => create_of(job, past.attempts > 0),
+        };
+        self.admission.claim(self.call(job, operation, number, past.attempts > 0))
+    }
+
+    fn call<'a>(&self, job: &'a Job, operation: Operation<'a>, number: u64, begun: bool) -> Call<'a> {
+        Call {
+            ims_org_id: &job.ims_org_id,
+            sandbox_name: &job.sandbox_name,
+            operation,
+            needs_token: !self.flow.has_token(&job.ims_org_id),
+            job: number,
+            begun,
+        }
     }
 
     /// How long a call that nobody has heard from may still be under way.
     pub fn settle(&self) -> Duration {
         self.rules.lookups.settle
-    }
-
-    /// Takes a place in hand for a job, among those of its organisation, for as long as it is worked on; else, what becomes of
-    /// it. Safe to drop.
-    pub async fn place(
-        &self,
-        job: &Job,
-        past: Past,
-        time_left: Option<Duration>,
-        stop: &CancellationToken,
-    ) -> Result<Place, Box<Handled>> {
-        let started = Instant::now();
-        let arrival = Arrival {
-            ims_org_id: &job.ims_org_id,
-            came_back: past.first_seen_at.is_some(),
-            is_urgent: time_left.is_some_and(|left| left <= Tier::TenSeconds.delay()),
-            patience: self.rules.policy.hold,
-        };
-        match stop.run_until_cancelled(self.guard.place(arrival)).await {
-            None => Err(Box::new(Handled::HandedBack)),
-            Some(Ok(place)) => Ok(place),
-            Some(Err(denied)) => {
-                let attempting = Attempting::new(self, job, past, started, time_left, stop);
-                Err(Box::new(attempting.denied(denied, past.attempts)))
-            }
-        }
     }
 
     /// Creates the job's connection, or finds it, trying again where that is safe.
@@ -172,6 +186,7 @@ impl<F: FlowApi> Handler<F> {
         job: &Job,
         past: Past,
         time_left: Option<Duration>,
+        number: u64,
         stop: &CancellationToken,
     ) -> Handled {
         let started = Instant::now();
@@ -181,13 +196,9 @@ impl<F: FlowApi> Handler<F> {
             None => return Handled::HandedBack,
             // Another delivery of the job is being worked on; this one is not to hold a slot meanwhile.
             Some(Err(_)) => {
-                return Handled::Later {
-                    tier: Tier::TenSeconds,
-                    attempts: past.attempts,
-                    failure: None,
-                    unsettled: self.settle(),
-                    undone: false,
-                };
+                let learned = Learned { unsettled: self.settle(), undone: false, looked: false };
+                let attempts = past.attempts;
+                return Handled::Later { tier: Tier::TenSeconds, attempts, failure: None, learned };
             }
             Some(Ok(turn)) => turn,
         };
@@ -195,14 +206,23 @@ impl<F: FlowApi> Handler<F> {
             self.metrics.answered_from_memory();
             return Handled::Created { created, recovered: true, attempts: past.attempts };
         }
-        let doubt = if turn.waited { Doubt::Open(Instant::now() + self.settle()) } else { past.doubt };
+        // Another message for the same job may have done the work, or be in doubt about it.
+        let elsewhere = turn.waited || (!past.doubt.is_serious() && turn.is_in_doubt());
+        let doubt = if elsewhere { Doubt::Open(Instant::now() + self.settle()) } else { past.doubt };
         let past = Past { doubt, ..past };
-        let handled = Attempting::new(self, job, past, started, time_left, stop).run().await;
-        if let Handled::Created { created, .. } = &handled {
-            turn.remember(created);
+        let mut attempting = Attempting::new(self, job, past, started, time_left, number, stop);
+        let handled = attempting.run().await;
+        match &handled {
+            Handled::Created { created, .. } => turn.remember(created),
+            _ if attempting.doubt.is_serious() => turn.remember_doubt(),
+            _ => {}
         }
         handled
     }
+}
+
+fn create_of(job: &Job, repeated: bool) -> Operation<'_> {
+    Operation::Create { connection_spec_id: &job.connection_spec_id, repeated }
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! Every label comes from a closed set, and every label set stands at 0 from the start, so that an alert sees a
 //! zero rather than nothing. No id, address or text of a job is ever a label.
 
+pub mod admission;
 pub mod attempts;
 pub mod broker;
-pub mod guard;
 pub mod checks;
 pub mod failures;
 pub mod http;
@@ -35,7 +35,7 @@ pub struct Metrics {
     /// Attempts to create a connection.
     pub attempts: attempts::AttemptMetrics,
     /// Breakers, limits, and calls that were held back.
-    pub guard: guard::GuardMetrics,
+    pub admission: admission::AdmissionMetrics,
     /// Checks besides the create.
     pub checks: checks::CheckMetrics,
     /// The file of organisations.
@@ -71,7 +71,7 @@ impl Metrics {
         Ok(Self {
             http: http::HttpMetrics::new(&registry)?,
             attempts: attempts::AttemptMetrics::new(&registry)?,
-            guard: guard::GuardMetrics::new(&registry)?,
+            admission: admission::AdmissionMetrics::new(&registry)?,
             checks: checks::CheckMetrics::new(&registry)?,
             organisations: organisations::OrganisationMetrics::new(&registry)?,
             jobs: jobs::JobMetrics::new(&registry)?,

@@ -5,9 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::admission::OrgLimits;
 use crate::contract::ids::{ImsOrgId, SandboxName};
 use crate::flow::token::Credentials;
-use crate::guard::OrgLimits;
 
 /// One organisation, and all that is its own.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::{error, info, warn};
 
+use crate::admission::{Admission, OrgLimits};
 use crate::config::{OrgsFile, RefusedFile};
 use crate::contract::ids::ImsOrgId;
 use crate::flow::BuildError;
 use crate::flow::token::{ImsClient, Keyring, TokenSource};
-use crate::guard::{Guard, OrgLimits};
 use crate::metrics::organisations::{OrganisationMetrics, ReloadResult};
 use crate::organisations::{Allowed, Organisation};
 use crate::shutdown::Hangups;
@@ -33,7 +33,7 @@ pub struct Parties {
     /// Who issues their tokens.
     pub ims: ImsClient,
     /// Their limits.
-    pub guard: Guard,
+    pub admission: Admission,
     /// Whether their jobs are done.
     pub allowed: Allowed,
     /// What is counted about that.
@@ -129,7 +129,7 @@ impl Reload {
         for (ims_org_id, source) in fresh {
             self.parties.keyring.set(ims_org_id, source);
         }
-        self.parties.guard.set_organisations(limits(&organisations), renewed);
+        self.parties.admission.set_organisations(limits(&organisations), renewed);
         self.parties.allowed.replace(organisations.values());
         for ims_org_id in removed {
             self.parties.keyring.retire(ims_org_id);

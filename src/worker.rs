@@ -1,13 +1,15 @@
 //! The loop: takes deliveries from a session and gives each a task of its own, until the session is lost or the
 //! worker is told to stop.
 //!
-//! The prefetch limit is the limit of concurrency: there is no second queue in here. Slots exist besides it only
-//! because tasks outlive a lost session, and the next session's tasks must not come on top of them.
+//! The deliveries in flight, from all queues together, are the limit of concurrency. A job that cannot run waits in here only
+//! while nothing behind it could: else it is moved to the overflow (it waits for a slot) or to the held queue (its calls are
+//! held back), and comes back from there.
 
 mod answer;
 mod arrival;
 mod decision;
 mod job;
+mod passage;
 mod past;
 mod refusal;
 mod reply;
@@ -16,15 +18,15 @@ mod route;
 mod shift;
 mod suspect;
 mod suspicion;
+mod waiting;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +37,9 @@ use tracing::{Instrument, Span, error, error_span, info, warn};
 pub use route::{ReplyRoutes, Route};
 
 use self::job::Unsettled;
+use self::passage::Passage;
 use self::shift::Shift;
+use crate::admission::AdmittedChecks;
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settlement};
 use crate::broker::link::{Link, Publish};
@@ -43,8 +47,8 @@ use crate::broker::session::Session;
 use crate::checks::Checks;
 use crate::contract::ids::JobId;
 use crate::contract::{Defaults, Limits};
+use crate::fair_share::FairShare;
 use crate::flow::FlowApi;
-use crate::guard::Guarded;
 use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::organisations::Allowed;
@@ -61,12 +65,13 @@ const CLOSE_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Worker<F> {
     handler: Handler<F>,
-    checks: Checks<Guarded<F>>,
+    checks: Checks<AdmittedChecks<F>>,
     routes: ReplyRoutes,
     terms: Terms,
     metrics: Metrics,
     traces: Traces,
-    slots: Arc<Semaphore>,
+    fair_share: FairShare,
+    passage: Mutex<Passage>,
     tasks: TaskTracker,
     /// Deliveries whose task ended without settling them, since the start.
     unsettled: AtomicUsize,
@@ -100,14 +105,13 @@ impl<F: FlowApi> Worker<F> {
     /// A worker that works on at most `concurrency` jobs at a time.
     pub fn new(
         handler: Handler<F>,
-        checks: Checks<Guarded<F>>,
+        checks: Checks<AdmittedChecks<F>>,
         routes: ReplyRoutes,
         terms: Terms,
         metrics: Metrics,
         concurrency: u16,
     ) -> Self {
         metrics.jobs.limited_to(concurrency);
-        let slots = Arc::new(Semaphore::new(usize::from(concurrency)));
         Self {
             handler,
             checks,
@@ -115,7 +119,8 @@ impl<F: FlowApi> Worker<F> {
             terms,
             metrics,
             traces: Traces::default(),
-            slots,
+            fair_share: FairShare::new(concurrency),
+            passage: Mutex::new(Passage::new(concurrency, Instant::now())),
             tasks: TaskTracker::new(),
             unsettled: AtomicUsize::new(0),
         }
@@ -125,11 +130,6 @@ impl<F: FlowApi> Worker<F> {
     #[must_use]
     pub fn with_traces(self, traces: Traces) -> Self {
         Self { traces, ..self }
-    }
-
-    /// Sees to it that calls are made again when they can be. Never ends.
-    pub async fn tend(&self) {
-        self.handler.tend().await;
     }
 
     /// Works on a session's jobs until it is lost or `stop` is cancelled; then drains within `grace`.
@@ -198,11 +198,6 @@ impl<F: FlowApi> Worker<F> {
         self.tasks.wait().await;
     }
 
-    /// A place to work in; `None` if the worker stops before there is one.
-    async fn slot(&self, stop: &CancellationToken) -> Option<OwnedSemaphorePermit> {
-        stop.run_until_cancelled(Arc::clone(&self.slots).acquire_owned()).await?.ok()
-    }
-
     /// Ends without a session to drain: gives the number of jobs under way, which nobody can be told about.
     pub fn abandon(&self) -> usize {
         let running = self.tasks.len();
@@ -249,7 +244,7 @@ fn name_job(id: &JobId) {
 
 /// Takes no more, and gives back what has arrived and not begun.
 async fn hand_back_untaken<L: Link>(session: &mut Session<L>) {
-    let untaken = session.stop_consuming().await.unwrap_or_else(|error| {
+    let untaken = session.pause().await.unwrap_or_else(|error| {
         warn!(error = %Chain(&error), "could not stop consuming");
         Vec::new()
     });

@@ -1,11 +1,12 @@
 //! A message taken from the job queue, which must be settled exactly once.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use secrecy::zeroize::Zeroizing;
 
 use super::Error;
+use super::intake::{Counted, Load, Source};
 use super::link::Settle;
 use super::properties::Properties;
 use crate::contract::history::History;
@@ -26,6 +27,9 @@ pub struct Delivery {
     pub delivery_count: Option<u64>,
     /// Its number on its channel.
     pub(super) tag: u64,
+    /// Where it came from.
+    pub source: Source,
+    counted: Option<Counted>,
     /// Its channel, which is the link's: a delivery must not keep it open, or what is unsettled would not come again.
     channel: Weak<dyn Settle>,
 }
@@ -72,8 +76,20 @@ impl Delivery {
             delivery_count,
             redelivered,
             tag,
+            source: Source::Jobs,
+            counted: None,
             channel,
         }
+    }
+
+    /// Lets it count as in flight from this source until it is settled or dropped.
+    pub(super) fn from(self, source: Source, load: &Arc<Load>) -> Self {
+        Self { source, counted: Some(load.delivered()), ..self }
+    }
+
+    /// Its job runs, until what this gives is dropped.
+    pub fn run(&self) -> Option<Counted> {
+        self.counted.as_ref().map(Counted::run)
     }
 
     /// Whether the connection that brought it is gone. Work on a stale delivery would be done twice.
@@ -94,8 +110,6 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use futures_util::FutureExt;
     use futures_util::future::BoxFuture;
     use lapin::BasicProperties;

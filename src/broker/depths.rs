@@ -55,6 +55,8 @@ impl<L: Link> Depths<L> {
     fn name(&self, queue: Queue) -> String {
         match queue {
             Queue::Jobs => self.queues.jobs.clone(),
+            Queue::Overflow => self.queues.overflow(),
+            Queue::Held => self.queues.held(),
             Queue::Retry(tier) => self.queues.retry(tier),
             Queue::Dead => self.queues.dead(),
             Queue::Undeliverable => self.queues.undeliverable(),

@@ -36,6 +36,9 @@ pub trait Link: Send + Sync + 'static {
     /// What is in a queue; nothing if it does not exist.
     fn depth(&self, queue: &str) -> impl Future<Output = Result<Option<Depth>, Error>> + Send;
 
+    /// Returns when the broker has handled all settlements of deliveries from this queue that were sent before.
+    fn settled(&self, queue: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Closes in order. What is unsettled then goes back to its queue.
     fn close(&self) -> impl Future<Output = Result<(), Error>> + Send;
 }

@@ -115,19 +115,20 @@ impl Link for RabbitMq {
         topology::look(&self.consume, queue, self.timeout).await
     }
 
+    /// Once a request is answered, everything before it on its channel was handled.
+    async fn settled(&self, queue: &str) -> Result<(), Error> {
+        let known = self.channels.lock().unwrap_or_else(PoisonError::into_inner).get(queue).cloned();
+        let Some(acks) = known else { return Ok(()) };
+        let round_trip = acks.channel().basic_qos(1, BasicQosOptions { global: false });
+        step(self.timeout, "settle the last jobs", round_trip).await
+    }
+
     /// Quorum queues can lose acknowledgements that arrive right before the channel closes, so one answered request goes in
-    /// between: once it is answered, everything before it was handled.
+    /// between.
     async fn close(&self) -> Result<(), Error> {
-        let channels: Vec<_> = self
-            .channels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain()
-            .map(|(_, acks)| acks)
-            .collect();
-        for acks in channels {
-            let round_trip = acks.channel().basic_qos(1, BasicQosOptions { global: false });
-            step(self.timeout, "settle the last jobs", round_trip).await?;
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (queue, acks) in channels {
+            self.settled(&queue).await?;
             step(self.timeout, "close the channel", acks.channel().close(200, "OK".into())).await?;
         }
         step(self.timeout, "close the consume connection", self.consume.close(200, "OK".into())).await?;

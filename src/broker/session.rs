@@ -4,10 +4,14 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use super::Error;
 use super::caution::Caution;
 use super::delivery::Delivery;
 use super::depths::Depths;
+use super::intake::{self, Load, Source, Standing};
 use super::link::{Consume, Link};
 use super::rabbitmq::LinkSettings;
 use super::topology::Queues;
@@ -32,20 +36,52 @@ pub struct IntakeSettings {
     pub watch: Timing,
 }
 
-/// A link, and a consumer of the job queue.
+/// A link, and consumers of the queues that jobs come from.
 pub struct Session<L: Link> {
     link: Arc<L>,
-    consumer: L::Consumer,
     publisher: Arc<L::Publisher>,
+    queues: Queues,
+    intakes: [Intake<L::Consumer>; 3],
     prefetch: u16,
-    /// The prefetch limit that is wanted for now,
-    wanted: u16,
-    /// and the one in force.
+    /// Deliveries that may be in flight for now; none while it is paused.
     limit: u16,
-    consuming: bool,
+    paused: bool,
     caution: Option<Caution>,
     watchdog: Watchdog<L>,
-    queues: Queues,
+    look: Option<BoxFuture<'static, Result<[u32; 2], Error>>>,
+    /// Which source comes first where there is not room for all.
+    turn: usize,
+}
+
+/// One of the queues that jobs come from.
+#[derive(Debug)]
+struct Intake<C> {
+    consumer: Option<C>,
+    prefetch: u16,
+    load: Arc<Load>,
+    /// Of earlier consumers.
+    old: Vec<Arc<Load>>,
+    /// Messages that nobody held when somebody last looked.
+    ready: u32,
+}
+
+impl<C> Default for Intake<C> {
+    fn default() -> Self {
+        Self { consumer: None, prefetch: 0, load: Arc::default(), old: Vec::new(), ready: 0 }
+    }
+}
+
+impl<C> Intake<C> {
+    fn standing(&mut self) -> Standing {
+        self.old.retain(|load| load.unsettled() > 0);
+        Standing {
+            prefetch: self.prefetch,
+            current: self.load.unsettled(),
+            old: self.old.iter().map(|load| load.unsettled()).sum(),
+            running: self.load.running() + self.old.iter().map(|load| load.running()).sum::<u16>(),
+            ready: self.ready > 0,
+        }
+    }
 }
 
 impl<L: Link> std::fmt::Debug for Session<L> {
@@ -57,40 +93,43 @@ impl<L: Link> std::fmt::Debug for Session<L> {
 impl<L: Link> Session<L> {
     /// Starts to consume.
     pub async fn start(link: L, queues: &Queues, settings: &IntakeSettings) -> Result<Self, Error> {
-        Self::start_with(link, queues, settings, settings.prefetch).await
+        Self::start_with(link, queues, settings, settings.prefetch, None).await
     }
 
     /// The same, taking one job at a time until [`Session::may_relax`].
     ///
     /// For after a message that broke the last session by its mere arrival: so it breaks the next one alone, with no
-    /// other job in hand, until the broker parks it.
+    /// other delivery in flight, until the broker parks it.
     pub async fn start_careful(link: L, queues: &Queues, settings: &IntakeSettings) -> Result<Self, Error> {
-        let mut session = Self::start_with(link, queues, settings, 1).await?;
-        session.caution = Some(Caution::for_jobs(settings.prefetch));
-        Ok(session)
+        let caution = Some(Caution::for_jobs(settings.prefetch));
+        Self::start_with(link, queues, settings, 1, caution).await
     }
 
     async fn start_with(
         link: L,
         queues: &Queues,
         settings: &IntakeSettings,
-        prefetch: u16,
+        limit: u16,
+        caution: Option<Caution>,
     ) -> Result<Self, Error> {
         let link = Arc::new(link);
-        let consumer = link.consume(&queues.jobs, prefetch).await?;
         let watchdog = Watchdog::new(settings.watch, Arc::clone(&link), queues.jobs.clone());
-        Ok(Self {
+        let mut session = Self {
             publisher: link.publisher(),
             link,
-            consumer,
-            prefetch: settings.prefetch,
-            wanted: prefetch,
-            limit: prefetch,
-            consuming: true,
-            caution: None,
-            watchdog,
             queues: queues.clone(),
-        })
+            intakes: Default::default(),
+            prefetch: settings.prefetch,
+            limit,
+            paused: false,
+            caution,
+            watchdog,
+            look: None,
+            turn: 0,
+        };
+        drop(session.rebalance().await?);
+        session.begin_look();
+        Ok(session)
     }
 
     /// Whether it takes fewer jobs at a time than it may.
@@ -98,38 +137,31 @@ impl<L: Link> Session<L> {
         self.caution.is_some()
     }
 
-    /// Whether a careful session may go on as any other: as many jobs have come as were in hand when the last session
+    /// Whether a careful session may go on as any other: as many jobs have come as were in flight when the last session
     /// broke, or none came for a while.
     ///
-    /// `in_hand` says whether a job is still being worked on: then no other can come, and the quiet means nothing.
-    pub fn may_relax(&self, in_hand: bool) -> bool {
-        self.consuming && self.caution.as_ref().is_some_and(|caution| caution.is_over(in_hand))
+    /// `in_flight` says whether a job is still being worked on: then no other can come, and the quiet means nothing.
+    pub fn may_relax(&self, in_flight: bool) -> bool {
+        !self.paused && self.caution.as_ref().is_some_and(|caution| caution.is_over(in_flight))
     }
 
-    /// Goes on with the full prefetch limit; gives the jobs that had arrived and were not yet taken.
+    /// Goes on with the full limit; gives the jobs that had arrived and were not yet taken.
     pub async fn relax(&mut self) -> Result<Vec<Delivery>, Error> {
         self.caution = None;
-        let untaken = self.stop_consuming().await?;
-        self.wanted = self.prefetch;
-        self.resume(self.wanted).await?;
+        let mut untaken = self.pause().await?;
+        untaken.extend(self.resume(self.prefetch).await?);
         Ok(untaken)
     }
 
-    /// Goes on consuming after [`Session::stop_consuming`], with fewer jobs at a time for a while.
-    pub async fn resume_carefully(&mut self, prefetch: u16) -> Result<(), Error> {
+    /// Goes on after [`Session::pause`], with at most `limit` deliveries in flight for a while.
+    pub async fn resume_carefully(&mut self, limit: u16) -> Result<Vec<Delivery>, Error> {
         self.caution = Some(Caution::for_suspects(self.caution.as_ref()));
-        self.wanted = prefetch;
-        self.resume(self.wanted).await
-    }
-
-    /// Goes on consuming after [`Session::stop_consuming`] as before, but with `most` jobs at a time if that is fewer.
-    pub async fn resume_with(&mut self, most: u16) -> Result<(), Error> {
-        self.resume(self.wanted.min(most)).await
+        self.resume(limit).await
     }
 
     /// Whether jobs are being taken.
     pub fn is_consuming(&self) -> bool {
-        self.consuming
+        !self.paused
     }
 
     /// A reason to be careful has come: a session that is careful for a time stays so for a while longer.
@@ -139,15 +171,14 @@ impl<L: Link> Session<L> {
         }
     }
 
-    /// How many jobs may be in hand for now.
+    /// How many deliveries may be in flight for now.
     pub fn limit(&self) -> u16 {
         self.limit
     }
 
-    async fn resume(&mut self, prefetch: u16) -> Result<(), Error> {
-        self.consumer = self.link.consume(&self.queues.jobs, prefetch).await?;
-        (self.consuming, self.limit) = (true, prefetch);
-        Ok(())
+    async fn resume(&mut self, limit: u16) -> Result<Vec<Delivery>, Error> {
+        (self.paused, self.limit) = (false, limit);
+        self.rebalance().await
     }
 
     /// Looks at the queues, for as long as the session lasts.
@@ -155,29 +186,122 @@ impl<L: Link> Session<L> {
         Depths { link: Arc::clone(&self.link), queues: self.queues.clone() }
     }
 
-    /// Publishes on this session's connection.
+    /// Publishes on this session's link.
     pub fn publisher(&self) -> Arc<L::Publisher> {
         Arc::clone(&self.publisher)
     }
 
-    /// Lets the session ask whether its consumer is forgotten, if that is due; [`Session::next`] then tells. To be called
-    /// every now and then, with whether nothing is in hand and jobs are wanted.
+    /// Messages that wait in a queue and that nobody holds, as far as is known.
+    pub fn ready(&self, source: Source) -> u32 {
+        self.intakes.get(source as usize).map(|intake| intake.ready).unwrap_or_default()
+    }
+
+    /// The worker itself has put messages there.
+    pub fn filled(&mut self, source: Source) {
+        if let Some(intake) = self.intakes.get_mut(source as usize) {
+            intake.ready = intake.ready.max(1);
+        }
+    }
+
+    /// Lets the session ask whether its consumer is forgotten, if that is due, and what waits in the other queues;
+    /// [`Session::next`] then tells. To be called every now and then, with whether nothing is in flight and jobs are wanted.
     pub fn watch(&mut self, idle: bool) {
-        self.watchdog.tick(idle);
+        self.turn = self.turn.wrapping_add(1) % 3;
+        let [jobs, ..] = &self.intakes;
+        self.watchdog.tick(idle && jobs.consumer.is_some());
+        if self.look.is_none() {
+            self.begin_look();
+        }
+    }
+
+    fn begin_look(&mut self) {
+        let (link, queues) = (Arc::clone(&self.link), [self.queues.overflow(), self.queues.held()]);
+        let look = async move {
+            let [overflow, held] = &queues;
+            let overflow = link.depth(overflow).await?.unwrap_or_default().ready;
+            Ok([overflow, link.depth(held).await?.unwrap_or_default().ready])
+        };
+        self.look = Some(look.boxed());
+    }
+
+    /// Lets each queue have its part of the deliveries in flight; gives those that had arrived and were not yet taken.
+    pub async fn rebalance(&mut self) -> Result<Vec<Delivery>, Error> {
+        let mut untaken = Vec::new();
+        if self.paused {
+            return Ok(untaken);
+        }
+        let changes = self.changes();
+        if changes == [None; 3] {
+            return Ok(untaken);
+        }
+        for (at, _) in changes.iter().enumerate().filter(|(_, change)| change.is_some()) {
+            untaken.extend(self.stop(at).await?);
+        }
+        // Now nothing more comes from those, and what is in flight can only become less.
+        let changes = self.changes();
+        for at in 0..changes.len() {
+            self.link.settled(&self.queue(at)).await?;
+        }
+        for (at, prefetch) in changes.into_iter().enumerate() {
+            let is_stopped = self.intakes.get(at).is_some_and(|intake| intake.prefetch == 0);
+            let Some(prefetch) = prefetch.filter(|prefetch| *prefetch > 0 && is_stopped) else { continue };
+            let consumer = self.link.consume(&self.queue(at), prefetch).await?;
+            if let Some(intake) = self.intakes.get_mut(at) {
+                (intake.consumer, intake.prefetch) = (Some(consumer), prefetch);
+            }
+        }
+        Ok(untaken)
+    }
+
+    fn changes(&mut self) -> intake::Changes {
+        intake::changes(self.limit, &self.intakes.each_mut().map(Intake::standing), self.turn)
+    }
+
+    /// Whether a queue that holds messages has no consumer, because others' deliveries leave no room for one.
+    pub fn waits_for_room(&mut self) -> bool {
+        let paused = self.paused;
+        let mut intakes = self.intakes.iter_mut().enumerate();
+        !paused && intakes.any(|(at, intake)| intake.prefetch == 0 && (at == 0 || intake.ready > 0))
+    }
+
+    fn queue(&self, at: usize) -> String {
+        match at {
+            0 => self.queues.jobs.clone(),
+            1 => self.queues.overflow(),
+            _ => self.queues.held(),
+        }
     }
 
     /// The next job. An end that we did not ask for is an error, never a success. Safe to drop and call again.
     pub async fn next(&mut self) -> Result<Delivery, Error> {
-        let next = tokio::select! {
-            biased;
-            next = self.consumer.next() => next,
-            error = self.watchdog.alarm() => return Err(error),
-        };
-        self.watchdog.delivered();
-        if let Some(caution) = &mut self.caution {
-            caution.job_came();
+        loop {
+            let [jobs, overflow, held] = &mut self.intakes;
+            let (source, next) = tokio::select! {
+                biased;
+                error = self.watchdog.alarm() => return Err(error),
+                seen = looked(&mut self.look) => {
+                    let [seen_overflow, seen_held] = seen?;
+                    (overflow.ready, held.ready) = (seen_overflow, seen_held);
+                    continue;
+                }
+                next = delivered(&mut jobs.consumer) => (Source::Jobs, next),
+                next = delivered(&mut overflow.consumer) => (Source::Overflow, next),
+                next = delivered(&mut held.consumer) => (Source::Held, next),
+            };
+            if source == Source::Jobs {
+                self.watchdog.delivered();
+            }
+            if let Some(caution) = &mut self.caution {
+                caution.job_came();
+            }
+            let [jobs, overflow, held] = &self.intakes;
+            let intake = match source {
+                Source::Jobs => jobs,
+                Source::Overflow => overflow,
+                Source::Held => held,
+            };
+            return next.map(|delivery| delivery.from(source, &intake.load));
         }
-        next
     }
 
     /// Whether the broker blocks the connections (consume, publish); an error if one of them is gone.
@@ -186,15 +310,49 @@ impl<L: Link> Session<L> {
     }
 
     /// Takes no more jobs until it is resumed; gives those that had arrived and were not yet taken.
-    pub async fn stop_consuming(&mut self) -> Result<Vec<Delivery>, Error> {
-        if !std::mem::take(&mut self.consuming) {
-            return Ok(Vec::new());
+    pub async fn pause(&mut self) -> Result<Vec<Delivery>, Error> {
+        self.paused = true;
+        let mut untaken = Vec::new();
+        for at in 0..self.intakes.len() {
+            untaken.extend(self.stop(at).await?);
         }
-        self.consumer.cancel().await
+        Ok(untaken)
     }
 
-    /// Closes in order. What is unsettled then goes back to the queue.
+    async fn stop(&mut self, at: usize) -> Result<Vec<Delivery>, Error> {
+        let source = Source::ALL.get(at).copied().unwrap_or(Source::Jobs);
+        let Some(intake) = self.intakes.get_mut(at) else { return Ok(Vec::new()) };
+        let Some(mut consumer) = intake.consumer.take() else { return Ok(Vec::new()) };
+        let untaken = consumer.cancel().await?;
+        let untaken: Vec<_> =
+            untaken.into_iter().map(|delivery| delivery.from(source, &intake.load)).collect();
+        intake.old.push(std::mem::take(&mut intake.load));
+        intake.prefetch = 0;
+        Ok(untaken)
+    }
+
+    /// Closes in order. What is unsettled then goes back to its queue.
     pub async fn close(self) -> Result<(), Error> {
         self.link.close().await
+    }
+}
+
+/// The next delivery of a consumer; none ever comes where there is no consumer.
+async fn delivered<C: Consume>(consumer: &mut Option<C>) -> Result<Delivery, Error> {
+    match consumer {
+        Some(consumer) => consumer.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The result of a look that is under way. Safe to drop and call again.
+async fn looked(look: &mut Option<BoxFuture<'static, Result<[u32; 2], Error>>>) -> Result<[u32; 2], Error> {
+    match look {
+        Some(looking) => {
+            let seen = looking.await;
+            *look = None;
+            seen
+        }
+        None => std::future::pending().await,
     }
 }

@@ -56,6 +56,16 @@ impl Queues {
         format!("{}.retry.{}", self.jobs, tier.as_str())
     }
 
+    /// Jobs that wait for a slot.
+    pub fn overflow(&self) -> String {
+        format!("{}.overflow", self.jobs)
+    }
+
+    /// Jobs that wait until calls for them can be made.
+    pub fn held(&self) -> String {
+        format!("{}.held", self.jobs)
+    }
+
     /// Replies that no queue would take.
     pub fn undeliverable(&self) -> String {
         format!("{}.undeliverable", self.jobs)
@@ -72,6 +82,8 @@ impl Queues {
         let retries = Tier::ALL.map(|tier| (self.retry(tier), self.retry_arguments(tier)));
         let others = [
             (self.dead(), limited(quorum(), DEAD_DELIVERY_LIMIT)),
+            (self.overflow(), limited(dead_lettering_to(&self.dead()), DELIVERY_LIMIT)),
+            (self.held(), limited(dead_lettering_to(&self.dead()), DELIVERY_LIMIT)),
             (self.undeliverable(), quorum()),
             (self.replies.clone(), quorum()),
             (self.jobs.clone(), limited(dead_lettering_to(&self.dead()), DELIVERY_LIMIT)),

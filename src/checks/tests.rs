@@ -14,7 +14,7 @@ use crate::contract::reply::UnverifiedReason;
 use crate::contract::{Defaults, Envelope, Limits, parse};
 use crate::flow::{
     AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FailureKind, FindRequest, Found,
-    ProbeRequest, SpecRequest,
+    SpecRequest,
 };
 use crate::metrics::Metrics;
 
@@ -50,10 +50,6 @@ impl FlowApi for Silent {
 
     async fn test(&self, _request: &ConnectionRequest) -> Result<bool, Failure> {
         std::future::pending().await
-    }
-
-    async fn probe(&self, _request: &ProbeRequest) -> Result<(), Failure> {
-        panic!("checks probe nothing")
     }
 
     fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {

@@ -23,7 +23,7 @@ use crate::organisations::Organisation;
 /// A thousand organisations have a tenth of this; a Kubernetes secret can have a quarter.
 const MAX_LENGTH: u64 = 4 << 20;
 
-/// The guard remembers some more than this by name.
+/// Admission remembers some more than this one by one.
 const MAX_ORGANISATIONS: usize = 1000;
 
 /// The file, and what the worker's other settings say about it.

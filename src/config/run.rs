@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::admission::AdmissionOptions;
 use super::broker::BrokerOptions;
 use super::checks::CheckOptions;
 use super::flow::{Flow, FlowOptions, IMS_TIMEOUT};
-use super::guard::GuardOptions;
 use super::log::{LogOptions, LogSettings};
 use super::login::Login;
 use super::orgs::{Access, OrgsFile};
@@ -16,6 +16,7 @@ use super::sealing::SealingOptions;
 use super::setting::Invalid;
 use super::traces::TraceOptions;
 use super::work::WorkOptions;
+use crate::admission::{AdmissionRules, OrgLimits};
 use crate::broker::rabbitmq::LinkSettings;
 use crate::broker::session::{IntakeSettings, SessionSettings};
 use crate::broker::watchdog::Timing;
@@ -24,7 +25,6 @@ use crate::contract::ids::ImsOrgId;
 use crate::contract::{Defaults, Limits};
 use crate::flow::client::FlowSettings;
 use crate::flow::token::ImsSettings;
-use crate::guard::{GuardRules, OrgLimits};
 use crate::handler::Rules;
 use crate::retry::policy::HELD_MAX;
 use crate::traces::TraceSettings;
@@ -41,7 +41,7 @@ pub struct RunOptions {
     #[command(flatten)]
     retry: RetryOptions,
     #[command(flatten)]
-    guard: GuardOptions,
+    admission: AdmissionOptions,
     #[command(flatten)]
     checks: CheckOptions,
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub struct RunConfig {
     /// How often to try.
     pub rules: Rules,
     /// When calls are held back.
-    pub guard: GuardRules,
+    pub admission: AdmissionRules,
     /// What to look into besides.
     pub checks: Settings,
     /// Where to export traces, if anywhere.
@@ -104,8 +104,13 @@ impl RunOptions {
         let (organisations, only_these) = organisations(access.as_ref(), &defaults);
         let concurrency = work.as_ref().map(|work| work.concurrency);
         let longest_retry_after = rules.as_ref().map(|rules| rules.policy.max_retry_after);
-        let guard =
-            self.guard.validate(concurrency, organisations, only_these, longest_retry_after, &mut invalid);
+        let admission = self.admission.validate(
+            concurrency,
+            organisations,
+            only_these,
+            longest_retry_after,
+            &mut invalid,
+        );
         if let (Some(rules), Some(flow), Some(checks)) = (&rules, &flow, &checks) {
             check_job_time(rules, &flow.settings, checks, &mut invalid);
         }
@@ -130,7 +135,7 @@ impl RunOptions {
                 ims,
                 access: access?,
                 rules,
-                guard: guard?,
+                admission: admission?,
                 checks,
                 traces,
                 admin_addr: work.admin_addr,
@@ -157,7 +162,7 @@ fn read_access(flow: &Flow, defaults: &Defaults, invalid: &mut Invalid) -> Optio
     read.ok().map(|organisations| Access::Each(file, organisations))
 }
 
-/// The organisations that the guard knows by name, and whether there are no others.
+/// The organisations that the worker knows by name, and whether there are no others.
 fn organisations(access: Option<&Access>, defaults: &Defaults) -> (HashMap<ImsOrgId, OrgLimits>, bool) {
     match access {
         Some(Access::Each(_, organisations)) => {

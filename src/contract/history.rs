@@ -22,6 +22,9 @@ pub const SETTLED_AT: &str = "job-settled-at";
 /// be done.
 pub const UNDONE: &str = "job-attempts-undone";
 
+/// Present if look-ups have found nothing since the last attempt: they need not be begun anew.
+pub const LOOKED: &str = "job-looked";
+
 /// What went wrong last, for a person.
 pub const LAST_ERROR: &str = "job-last-error";
 
@@ -35,8 +38,8 @@ pub const DEAD_REASON: &str = "dead-reason";
 pub const DEAD_AT: &str = "dead-at";
 
 /// Every header in which the worker notes something about a job.
-pub const ALL: [&str; 9] =
-    [ATTEMPTS, FIRST_SEEN_AT, SINCE, SETTLED_AT, UNDONE, LAST_ERROR, TRIALS, DEAD_REASON, DEAD_AT];
+pub const ALL: [&str; 10] =
+    [ATTEMPTS, FIRST_SEEN_AT, SINCE, SETTLED_AT, UNDONE, LOOKED, LAST_ERROR, TRIALS, DEAD_REASON, DEAD_AT];
 
 /// What earlier deliveries of a job have left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct History {
     pub settled_at: Option<Timestamp>,
     /// How many of them certainly did nothing.
     pub undone: Option<u32>,
+    /// Whether look-ups have found nothing since the last of them.
+    pub looked: bool,
     /// How often the job is known to have ended a session.
     pub trials: Option<u32>,
 }
@@ -67,6 +72,7 @@ impl History {
             since: instant(SINCE),
             settled_at: instant(SETTLED_AT),
             undone: header(UNDONE).and_then(|text| text.trim().parse().ok()),
+            looked: header(LOOKED).is_some(),
             trials: number(TRIALS),
         }
     }
@@ -79,6 +85,7 @@ impl History {
             self.since.map(|at| (SINCE, at.to_string())),
             self.settled_at.map(|at| (SETTLED_AT, at.to_string())),
             self.undone.map(|undone| (UNDONE, undone.to_string())),
+            self.looked.then(|| (LOOKED, "nothing found".to_owned())),
             self.trials.map(|trials| (TRIALS, trials.to_string())),
         ];
         headers.into_iter().flatten()
@@ -165,6 +172,7 @@ mod tests {
             since: Some("2030-01-31T11:00:00Z".parse().unwrap()),
             settled_at: Some("2030-01-31T12:00:10Z".parse().unwrap()),
             undone: Some(2),
+            looked: true,
             trials: Some(1),
         };
         assert_eq!(in_headers(history.headers()), history);

@@ -37,7 +37,7 @@ fn check(value: &str, alphabet: &Alphabet) -> Result<(), String> {
 macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $alphabet:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {

@@ -27,7 +27,7 @@ use super::redact::Redactor;
 use super::token::{Keyring, Login};
 use super::{
     AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found,
-    ProbeRequest, SpecRequest,
+    SpecRequest,
 };
 use crate::contract::ids::ImsOrgId;
 use crate::metrics::http::{CallResult, HttpMetrics, Method, Upstream};
@@ -162,10 +162,6 @@ impl FlowApi for FlowClient {
                 format!("Flow Service did not answer a look-up within {:?}", self.timeout),
             )),
         }
-    }
-
-    async fn probe(&self, request: &ProbeRequest) -> Result<(), Failure> {
-        self.knock(request).await
     }
 
     fn has_token(&self, ims_org_id: &ImsOrgId) -> bool {

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Handled, Handler, Past};
+use super::{Handled, Handler, Learned, Past, create_of};
+use crate::admission::Rejected;
 use crate::clock;
 use crate::contract::job::Job;
 use crate::flow::{CreateRequest, Created, Failure, FailureKind, FlowApi};
-use crate::guard::{Denied, Purpose};
 use crate::retry::doubt::Doubt;
 use crate::retry::policy::{Attempts, Next, Wait};
 use crate::retry::tier::Tier;
@@ -34,8 +34,14 @@ pub(super) struct Attempting<'a, F> {
     undone: bool,
     /// The job's age when this delivery came.
     pub(super) age_before: Duration,
-    /// Whether this delivery has made a call.
-    pub(super) called: bool,
+    /// Whether this or an earlier delivery has made a call.
+    pub(super) begun: bool,
+    /// Whether look-ups have found nothing since the last create.
+    looked: bool,
+    /// Whether this delivery has sent a create, the answer to which was lost.
+    pub(super) creates_here: bool,
+    /// The job's number, by which it gets its permits.
+    pub(super) number: u64,
 }
 
 /// Why an attempt ended without a connection.
@@ -48,7 +54,7 @@ pub(super) enum Setback {
     /// The job's time is up.
     Expired,
     /// No call may be made for now.
-    Denied(Denied),
+    Rejected(Rejected),
 }
 
 impl From<Failure> for Setback {
@@ -64,6 +70,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         past: Past,
         started: Instant,
         time_left: Option<Duration>,
+        number: u64,
         stop: &'a CancellationToken,
     ) -> Self {
         let attempts = Attempts::new(&handler.rules.policy, past.attempts, fastrand::Rng::new());
@@ -83,12 +90,15 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             doubted,
             undone: !past.doubt.is_serious(),
             age_before,
-            called: false,
+            begun: past.attempts > 0,
+            looked: past.looked,
+            creates_here: false,
+            number,
         }
     }
 
     /// Tries until the job is done, or is better off elsewhere.
-    pub(super) async fn run(mut self) -> Handled {
+    pub(super) async fn run(&mut self) -> Handled {
         loop {
             if self.stop.is_cancelled() {
                 return self.stopped(Duration::ZERO, None);
@@ -105,7 +115,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
                 Err(Setback::Stopped) => return self.later(Tier::TenSeconds, before, None),
                 Err(Setback::Unsettled(tier)) => return self.later(tier, before, None),
                 Err(Setback::Expired) => return Handled::Expired { failure: None, attempts: before },
-                Err(Setback::Denied(denied)) => return self.denied(denied, before),
+                Err(Setback::Rejected(rejected)) => return self.not_admitted(rejected, before),
             };
             self.handler.metrics.failed(failure.kind);
             let (delay, failure) = match self.after(failure) {
@@ -122,9 +132,11 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
     /// One attempt: whatever is in doubt is looked into, and then the connection is created.
     async fn attempt(&mut self) -> Result<(Created, bool), Setback> {
         while self.doubt != Doubt::None {
-            if let Some(found) = self.look_up().await? {
+            let has_looked = self.looked && matches!(self.doubt, Doubt::Open(_));
+            if !has_looked && let Some(found) = self.look_up().await? {
                 return Ok((found, true));
             }
+            self.looked = true;
             if let Doubt::Open(_) = self.doubt {
                 self.settle().await?;
                 self.doubt = Doubt::Settled;
@@ -133,8 +145,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             }
         }
         self.in_time()?;
-        let purpose = if self.attempts.made() > 1 { Purpose::Repeat } else { Purpose::First };
-        let pass = self.permit(purpose).await?;
+        let permit = self.permit(create_of(self.job, self.attempts.made() > 1)).await?;
         // It may have been waited for; whoever drops it gives it back.
         self.in_time()?;
         let request = CreateRequest {
@@ -144,14 +155,15 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             attempts_before: self.attempts.made().saturating_sub(1),
         };
         let created = self.handler.flow.create(&request).await;
-        pass.ended(created.as_ref().err());
+        permit.ended(created.as_ref().err());
         match created {
             Ok(created) if self.doubted => Ok(self.only_one(created).await),
             Ok(created) => Ok((created, false)),
             Err(failure) => {
                 self.doubt = self.doubt_after(&failure);
                 if self.doubt != Doubt::None {
-                    (self.doubted, self.undone) = (true, false);
+                    (self.doubted, self.undone, self.looked) = (true, false, false);
+                    self.creates_here = true;
                     self.handler.metrics.ambiguous();
                 }
                 Err(failure.into())
@@ -229,7 +241,13 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
     }
 
     pub(super) fn later(&self, tier: Tier, attempts: u32, failure: Option<Failure>) -> Handled {
-        Handled::Later { tier, attempts, failure, unsettled: self.doubt.unsettled(), undone: self.undone }
+        Handled::Later { tier, attempts, failure, learned: self.learned() }
+    }
+
+    pub(super) fn learned(&self) -> Learned {
+        // Look-ups that found nothing after every call was over have shown that none did anything.
+        let undone = self.undone || (self.doubted && !self.doubt.is_serious());
+        Learned { unsettled: self.doubt.unsettled(), undone, looked: self.looked }
     }
 
     /// A job that ends in doubt because of a limit is looked for once more: its last attempt may have done it.

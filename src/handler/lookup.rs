@@ -3,21 +3,28 @@
 use tracing::{error, info, warn};
 
 use super::attempt::{Attempting, Setback};
+use crate::admission::Operation;
+use crate::contract::job::Job;
 use crate::flow::{Created, FindRequest, FlowApi, Found};
-use crate::guard::Purpose;
 use crate::metrics::attempts::LookupResult;
 
 impl<F: FlowApi> Attempting<'_, F> {
     /// Looks for the connection until it is found, or was not found often enough.
     pub(super) async fn look_up(&mut self) -> Result<Option<Created>, Setback> {
         let lookups = self.handler.rules.lookups;
-        for look in 1..=lookups.looks {
+        // Where most likely nothing was done, one look is enough.
+        let looks = if self.doubt.is_serious() { lookups.looks } else { 1 };
+        for look in 1..=looks {
             if let Some(Found { connection, duplicates }) = self.find().await? {
                 info!(connection_id = connection.id, "the connection was created before");
+                if self.creates_here {
+                    let Job { ims_org_id, sandbox_name, connection_spec_id, .. } = self.job;
+                    self.handler.admission.confirm_create(ims_org_id, sandbox_name, connection_spec_id);
+                }
                 self.tell_duplicates(&connection, &duplicates);
                 return Ok(Some(connection));
             }
-            if look < lookups.looks {
+            if look < looks {
                 self.sleep(lookups.pause).await?;
             }
         }
@@ -35,9 +42,9 @@ impl<F: FlowApi> Attempting<'_, F> {
             name: self.job.name.clone(),
             since: self.past.since,
         };
-        let pass = self.permit(Purpose::Look).await?;
+        let permit = self.permit(Operation::LookUp).await?;
         let found = self.handler.flow.find(&request).await;
-        pass.ended(found.as_ref().err());
+        permit.ended(found.as_ref().err());
         self.handler.metrics.looked_up(match &found {
             Ok(Some(_)) => LookupResult::Found,
             Ok(None) => LookupResult::Absent,

@@ -6,62 +6,51 @@ use tracing::info;
 
 use super::Handled;
 use super::attempt::{Attempting, Setback};
+use crate::admission::{Operation, Permit, Rejected};
 use crate::flow::{Failure, FailureKind, FlowApi};
-use crate::guard::{Call, Denied, Gate, Pass, Patience, Purpose, Reason};
 use crate::retry::policy::{HELD_MAX, Limit};
-use crate::retry::tier::Tier;
+
+/// Longest wait for the first call of a job: it has a slot meanwhile, and has nothing to lose.
+const FIRST_CALL: Duration = Duration::from_secs(30);
 
 impl Setback {
     /// For a log line.
     pub(super) fn why(&self) -> String {
         match self {
             Self::Failure(failure) => failure.to_string(),
-            Self::Denied(denied) => denied.to_string(),
+            Self::Rejected(rejected) => rejected.to_string(),
             Self::Stopped | Self::Unsettled(_) | Self::Expired => "there was no time for it".to_owned(),
         }
     }
 }
 
 impl<F: FlowApi> Attempting<'_, F> {
-    /// Waits in hand until a call may be made, if that is soon.
-    pub(super) async fn permit(&mut self, purpose: Purpose) -> Result<Pass, Setback> {
-        let call = Call {
-            ims_org_id: &self.job.ims_org_id,
-            sandbox_name: &self.job.sandbox_name,
-            needs_token: !self.handler.flow.has_token(&self.job.ims_org_id),
-            purpose,
-        };
-        let alone = HELD_MAX.saturating_sub(self.started.elapsed());
-        let patience = Patience { in_company: self.handler.rules.policy.hold.min(alone), alone };
-        let admitted = self.stop.run_until_cancelled(self.handler.guard.admit(call, patience)).await;
-        let pass = admitted.ok_or(Setback::Stopped)?.map_err(Setback::Denied)?;
-        self.called = true;
-        Ok(pass)
+    /// Waits until a call may be made, if that is soon.
+    pub(super) async fn permit(&mut self, operation: Operation<'_>) -> Result<Permit, Setback> {
+        let call = self.handler.call(self.job, operation, self.number, self.begun);
+        let left = HELD_MAX.saturating_sub(self.started.elapsed());
+        let patience = if self.begun { left } else { left.min(FIRST_CALL) };
+        let admitted = self.stop.run_until_cancelled(self.handler.admission.admit(call, patience)).await;
+        let permit = admitted.ok_or(Setback::Stopped)?.map_err(Setback::Rejected)?;
+        self.begun = true;
+        Ok(permit)
     }
 
-    /// The job waits where it holds no slot, and no attempt is burnt.
-    pub(super) fn denied(&self, denied: Denied, attempts: u32) -> Handled {
-        let tier = Tier::at_least(denied.wait);
-        let shut = *self.handler.guard.gate().borrow() != Gate::Open;
-        // What the budget holds back would only come round again at once.
-        let to_queue =
-            !self.called && denied.reason != Reason::Budget && (shut || denied.reason == Reason::Service);
-        let wait = if to_queue { Duration::ZERO } else { tier.delay() };
-        let failure = || Failure::new(FailureKind::Unavailable, denied.to_string());
-        if !self.doubt.is_serious() && self.time_left().is_some_and(|left| left <= wait) {
+    /// The job waits where it holds no slot, and no attempt is used up.
+    pub(super) fn not_admitted(&self, rejected: Rejected, attempts: u32) -> Handled {
+        let failure = || Failure::new(FailureKind::Unavailable, rejected.to_string());
+        let in_doubt = self.doubt.is_serious();
+        if !in_doubt && self.time_left().is_some_and(|left| left.is_zero()) {
             return Handled::Expired { failure: Some(failure()), attempts };
         }
         let age = self.age_before.saturating_add(self.started.elapsed());
-        if !to_queue && age.saturating_add(wait) > self.handler.rules.policy.deadline {
-            let in_doubt = self.doubt.is_serious();
+        if age > self.handler.rules.policy.deadline {
             return Handled::Failed { failure: failure(), in_doubt, limit: Some(Limit::Deadline), attempts };
         }
-        if self.called {
+        if self.begun {
             // The job goes on saying what its last call met.
-            info!(reason = denied.reason.as_str(), "no further call is made for now");
-            self.later(tier, attempts, None)
-        } else {
-            Handled::Unbegun { tier: (!to_queue).then_some(tier), why: denied }
+            info!(reason = rejected.reason.as_str(), "no further call is made for now");
         }
+        Handled::NotAdmitted { rejected, attempts, learned: self.learned() }
     }
 }

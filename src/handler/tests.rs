@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::script::job;
-use self::script::{Script, absent, created, failed, failed_asking, policy};
+use self::script::{Script, absent, created, failed, failed_asking, found, policy};
 use super::{Handled, Past};
 use crate::flow::FailureKind;
 use crate::retry::policy::Limit;
@@ -189,31 +189,37 @@ async fn a_second_delivery_does_not_wait_in_hand_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_no_call_may_be_made_a_new_job_stays_in_its_queue_and_none_burns_an_attempt() {
-    let script = Script::new((0..6).map(|_| failed(FailureKind::NotSent)));
+async fn calls_that_are_held_back_burn_no_attempts() {
+    let script = Script::new((0..6).map(|_| failed(FailureKind::Unavailable)));
     let outcome = script.handle(Past::NONE, None).await;
     assert!(matches!(outcome, Handled::Failed { attempts: 4, .. }), "{outcome:?}");
     let outcome = script.handle(Past::NONE, None).await;
-    assert!(matches!(outcome, Handled::Later { attempts: 2, tier: Tier::TenSeconds, .. }), "{outcome:?}");
-
+    assert!(matches!(outcome, Handled::NotAdmitted { attempts: 2, .. }), "{outcome:?}");
     let outcome = script.handle(Past::NONE, None).await;
-    assert!(matches!(outcome, Handled::Unbegun { tier: None, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Handled::NotAdmitted { attempts: 0, .. }), "{outcome:?}");
     let outcome = script.handle(Past::NONE, Some(Duration::ZERO)).await;
     assert!(matches!(outcome, Handled::Expired { attempts: 0, .. }), "{outcome:?}");
     assert_eq!(script.creates(), 6);
-    assert!(script.counts(r#"calls_denied_total{reason="service_down"} 2"#));
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_credentials_are_waited_for_elsewhere() {
-    let script = Script::new([failed(FailureKind::CredentialsRefused)]);
+    let refused = || failed(FailureKind::CredentialsRefused);
+    let script = Script::new([refused(), refused()]);
     let outcome = script.handle(Past::NONE, None).await;
-    let expected = matches!(
-        outcome,
-        Handled::Later { tier: Tier::TenSeconds, attempts: 1, .. } | Handled::Unbegun { .. }
-    );
-    assert!(expected, "{outcome:?}");
+    assert!(matches!(outcome, Handled::NotAdmitted { attempts: 2, .. }), "{outcome:?}");
     let outcome = script.handle(Past { attempts: 1, ..Past::NONE }, None).await;
-    assert!(matches!(outcome, Handled::Unbegun { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Handled::NotAdmitted { attempts: 1, .. }), "{outcome:?}");
+    assert_eq!(script.creates(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_for_a_job_in_doubt_looks_first() {
+    let unanswered = || failed_asking(FailureKind::NoAnswer, Some(SECOND * 3_600));
+    let script = Script::new([unanswered(), found("c-1", &[])]);
+    let outcome = script.handle(Past::NONE, None).await;
+    assert!(matches!(outcome, Handled::Later { attempts: 1, .. }), "{outcome:?}");
+    let outcome = script.handle(Past::NONE, None).await;
+    assert!(matches!(outcome, Handled::Created { recovered: true, .. }), "{outcome:?}");
     assert_eq!(script.creates(), 1);
 }

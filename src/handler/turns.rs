@@ -36,7 +36,7 @@ impl Key {
     }
 }
 
-/// The jobs under way, and the connections that were created last.
+/// The jobs under way, and how those ended that were worked on last.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     state: Mutex<State>,
@@ -45,9 +45,17 @@ pub(super) struct Turns {
 #[derive(Debug, Default)]
 struct State {
     under_way: HashMap<Key, Arc<tokio::sync::Mutex<()>>>,
-    created: HashMap<Key, (Created, Instant)>,
-    /// The keys of `created`, oldest first.
+    ended: HashMap<Key, (Ended, Instant)>,
+    /// The keys of `ended`, oldest first.
     order: VecDeque<Key>,
+}
+
+/// How the last delivery of a job ended.
+#[derive(Debug, Clone)]
+enum Ended {
+    Created(Created),
+    /// Nobody knows whether it is done.
+    InDoubt,
 }
 
 /// The right to work on a job, until it is dropped.
@@ -80,21 +88,42 @@ impl Turns {
 impl Turn<'_> {
     /// The connection, if this process created or found it a short while ago.
     pub(super) fn remembered(&self) -> Option<Created> {
-        let state = self.turns.state();
-        let (created, since) = state.created.get(&self.key)?;
-        (since.elapsed() < FOR).then(|| created.clone())
+        match self.last_end()? {
+            Ended::Created(created) => Some(created),
+            Ended::InDoubt => None,
+        }
     }
 
-    /// Remembers the connection, and forgets the one that was remembered for the longest time.
+    fn last_end(&self) -> Option<Ended> {
+        let state = self.turns.state();
+        let (ended, since) = state.ended.get(&self.key)?;
+        (since.elapsed() < FOR).then(|| ended.clone())
+    }
+
+    /// Whether this process has left the job in doubt a short while ago.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        matches!(self.last_end(), Some(Ended::InDoubt))
+    }
+
+    /// Remembers that the job is in doubt.
+    pub(super) fn remember_doubt(&self) {
+        self.remember_end(Ended::InDoubt);
+    }
+
+    /// Remembers the connection, and forgets the job that was remembered for the longest time.
     pub(super) fn remember(&self, created: &Created) {
+        self.remember_end(Ended::Created(created.clone()));
+    }
+
+    fn remember_end(&self, ended: Ended) {
         let mut state = self.turns.state();
-        if state.created.insert(self.key.clone(), (created.clone(), Instant::now())).is_none() {
+        if state.ended.insert(self.key.clone(), (ended, Instant::now())).is_none() {
             state.order.push_back(self.key.clone());
         }
         if state.order.len() > REMEMBERED
             && let Some(oldest) = state.order.pop_front()
         {
-            state.created.remove(&oldest);
+            state.ended.remove(&oldest);
         }
     }
 }
@@ -156,6 +185,6 @@ mod tests {
         assert_eq!(turns.take(&named("0")).await.remembered(), None);
         assert_eq!(turns.take(&named("1")).await.remembered(), Some(connection("again")));
         let state = turns.state();
-        assert_eq!((state.created.len(), state.order.len()), (REMEMBERED, REMEMBERED));
+        assert_eq!((state.ended.len(), state.order.len()), (REMEMBERED, REMEMBERED));
     }
 }

@@ -8,6 +8,7 @@ use prometheus::{
 
 use super::{DURATION_BUCKETS, register};
 use crate::broker::Error;
+use crate::broker::intake::Source;
 use crate::contract::history::DeadReason;
 
 /// One of the two connections.
@@ -87,6 +88,7 @@ pub struct BrokerMetrics {
     undeliverable: IntCounterVec,
     dead_lettered: IntCounterVec,
     settlements: IntCounterVec,
+    moved: IntCounterVec,
     draining: IntGauge,
 }
 
@@ -139,6 +141,16 @@ impl BrokerMetrics {
                 "Deliveries settled; stale ones belong to a lost connection and come again.",
                 &["kind", "stale"],
             )?,
+            moved: register(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "jobs_moved_total",
+                        "Jobs moved to the overflow queue (they wait for a slot) or the held queue (their calls are held back), by where they came from.",
+                    ),
+                    &["from", "to"],
+                )?,
+            )?,
             draining: register(
                 registry,
                 IntGauge::new(
@@ -160,10 +172,15 @@ impl BrokerMetrics {
             self.session_failures.with_label_values(&[reason]);
         }
         for result in PublishResult::ALL.map(PublishResult::as_str) {
-            for kind in ["reply", "parked", "retry", "put_back"] {
+            for kind in ["reply", "parked", "retry", "moved"] {
                 self.publishes.with_label_values(&[kind, result]);
             }
             self.publish_duration.with_label_values(&[result]);
+        }
+        for from in Source::ALL {
+            for to in [Source::Overflow, Source::Held] {
+                self.moved.with_label_values(&[from.as_str(), to.as_str()]);
+            }
         }
         for reason in UNDELIVERABLE {
             self.undeliverable.with_label_values(&[reason]);
@@ -206,7 +223,7 @@ impl BrokerMetrics {
         }
     }
 
-    /// A message was published: `kind` is `reply`, `parked`, `retry` or `put_back`.
+    /// A message was published: `kind` is `reply`, `parked`, `retry` or `moved`.
     pub fn published(&self, kind: &'static str, result: PublishResult, took: Duration) {
         self.publishes.with_label_values(&[kind, result.as_str()]).inc();
         self.publish_duration.with_label_values(&[result.as_str()]).observe(took.as_secs_f64());
@@ -220,6 +237,11 @@ impl BrokerMetrics {
     /// A message was parked in the dead-letter queue.
     pub fn dead_lettered(&self, reason: DeadReason) {
         self.dead_lettered.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// A job was moved from one queue that the worker takes jobs from to another.
+    pub fn moved(&self, from: Source, to: Source) {
+        self.moved.with_label_values(&[from.as_str(), to.as_str()]).inc();
     }
 
     /// A delivery was settled, or was found stale.

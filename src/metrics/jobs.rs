@@ -25,6 +25,8 @@ pub enum JobEnd {
     Parked,
     /// Put into a retry queue.
     Deferred,
+    /// Moved to the overflow or to the held queue.
+    Moved,
     /// Given back to the queue because the worker stops.
     HandedBack,
     /// Left to be delivered again, because the broker connection was lost.
@@ -39,13 +41,14 @@ impl JobEnd {
             Self::Failed(code) => code.as_str(),
             Self::Parked => "parked",
             Self::Deferred => "deferred",
+            Self::Moved => "moved",
             Self::HandedBack => "handed_back",
             Self::Abandoned => "abandoned",
         }
     }
 
     /// Ends after which the job is delivered again.
-    const POSTPONED: [Self; 3] = [Self::Deferred, Self::HandedBack, Self::Abandoned];
+    const POSTPONED: [Self; 4] = [Self::Deferred, Self::Moved, Self::HandedBack, Self::Abandoned];
 
     /// Ends after which nothing more is done for the job.
     fn completed() -> impl Iterator<Item = Self> {

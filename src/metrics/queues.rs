@@ -12,6 +12,10 @@ use crate::retry::tier::Tier;
 pub enum Queue {
     /// Where jobs come from.
     Jobs,
+    /// Jobs that wait for a slot.
+    Overflow,
+    /// Jobs that wait until calls for them can be made.
+    Held,
     /// Jobs that wait to be tried again.
     Retry(Tier),
     /// Parked jobs.
@@ -25,13 +29,15 @@ pub enum Queue {
 impl Queue {
     /// Every role.
     pub fn all() -> impl Iterator<Item = Self> {
-        let others = [Self::Jobs, Self::Dead, Self::Undeliverable, Self::Replies];
+        let others = [Self::Jobs, Self::Overflow, Self::Held, Self::Dead, Self::Undeliverable, Self::Replies];
         Tier::ALL.map(Self::Retry).into_iter().chain(others)
     }
 
     fn label(self) -> String {
         match self {
             Self::Jobs => "jobs".to_owned(),
+            Self::Overflow => "overflow".to_owned(),
+            Self::Held => "held".to_owned(),
             Self::Retry(tier) => format!("retry.{}", tier.as_str()),
             Self::Dead => "dead".to_owned(),
             Self::Undeliverable => "undeliverable".to_owned(),

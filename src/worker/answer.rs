@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::route::{ReplyRoutes, Route};
 use crate::broker;
 use crate::broker::delivery::Delivery;
+use crate::broker::intake::Source;
 use crate::broker::link::Publish;
 use crate::broker::properties::{NewProperties, Properties};
 use crate::broker::publisher::PublishError;
@@ -108,11 +109,35 @@ impl<P: Publish> Answering<'_, P> {
         Ok(())
     }
 
-    /// Puts a job into a retry queue, from which it comes back by itself, or to the end of the job queue.
+    /// Puts a job into a retry queue, from which it comes back by itself.
     pub(super) async fn defer(
         &self,
         job: &Delivery,
-        tier: Option<Tier>,
+        tier: Tier,
+        history: &History,
+        why: Option<&str>,
+    ) -> Result<(), broker::Error> {
+        self.requeue("retry", &self.routes.retry(tier), job, history, why).await
+    }
+
+    /// Puts a job into another queue that the worker takes jobs from.
+    pub(super) async fn move_to(
+        &self,
+        to: Source,
+        job: &Delivery,
+        history: &History,
+        why: &str,
+    ) -> Result<(), broker::Error> {
+        self.requeue("moved", &self.routes.source(to), job, history, Some(why)).await?;
+        self.metrics.moved(job.source, to);
+        Ok(())
+    }
+
+    async fn requeue(
+        &self,
+        kind: &'static str,
+        queue: &str,
+        job: &Delivery,
         history: &History,
         why: Option<&str>,
     ) -> Result<(), broker::Error> {
@@ -120,11 +145,7 @@ impl<P: Publish> Answering<'_, P> {
         let why = why.map(|why| (history::LAST_ERROR, shortened(why)));
         let properties = job.properties.clone().without_headers(&history::ALL);
         let properties = properties.with_headers(history.headers().chain(why));
-        let (kind, queue) = match tier {
-            Some(tier) => ("retry", self.routes.retry(tier)),
-            None => ("put_back", self.routes.jobs().to_owned()),
-        };
-        self.park(kind, &queue, &properties, &job.body).await
+        self.park(kind, queue, &properties, &job.body).await
     }
 
     /// Publishes to one of the worker's own queues, until it takes the message or is found to be missing.

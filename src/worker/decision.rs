@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use crate::broker::intake::Source;
 use crate::contract::Rejected;
 use crate::contract::history::{DeadReason, History};
 use crate::contract::reply::{Outcome, Reply};
@@ -17,8 +18,10 @@ pub(super) enum Decision {
     Answer(Reply, Option<Parking>),
     /// Nobody can be told: park it, then acknowledge.
     Park(Rejected),
-    /// Put it into a retry queue, or anew into its own, with what is known of it, then acknowledge.
+    /// Put it into a retry queue with what is known of it, then acknowledge.
     Defer(Deferral),
+    /// Put it into another queue that the worker takes jobs from, with what is known of it, then acknowledge.
+    Move(Moving),
     /// Give it back to the queue as it came.
     HandBack,
 }
@@ -29,10 +32,17 @@ pub(super) struct Parking {
     pub(super) history: History,
 }
 
-/// A wait in a queue.
+/// A wait for a slot, or until calls can be made.
+pub(super) struct Moving {
+    pub(super) to: Source,
+    pub(super) history: History,
+    /// What it waits for.
+    pub(super) why: String,
+}
+
+/// A wait in a retry queue.
 pub(super) struct Deferral {
-    /// In which retry queue; `None` for the job queue, behind all that is in it.
-    pub(super) tier: Option<Tier>,
+    pub(super) tier: Tier,
     pub(super) history: History,
     /// What went wrong, if it was this time.
     pub(super) why: Option<String>,
@@ -45,8 +55,9 @@ impl Decision {
             Self::Answer(Reply { outcome: Outcome::Created { .. }, .. }, _) => JobEnd::Created,
             Self::Answer(Reply { outcome: Outcome::Failed { error }, .. }, _) => JobEnd::Failed(error.code),
             Self::Park(_) => JobEnd::Parked,
-            Self::Defer(Deferral { tier: Some(_), .. }) => JobEnd::Deferred,
-            Self::Defer(Deferral { tier: None, .. }) | Self::HandBack => JobEnd::HandedBack,
+            Self::Defer(_) => JobEnd::Deferred,
+            Self::Move(_) => JobEnd::Moved,
+            Self::HandBack => JobEnd::HandedBack,
         }
     }
 
@@ -84,9 +95,17 @@ impl Decision {
                 attempts = history.attempts,
                 trials = history.trials,
                 duration_seconds,
-                wait = tier.map_or("queue", Tier::as_str),
+                wait = tier.as_str(),
                 error = why.as_deref(),
                 "the job waits to be tried again"
+            ),
+            Self::Move(Moving { to, history, why }) => debug!(
+                outcome,
+                attempts = history.attempts,
+                duration_seconds,
+                queue = to.as_str(),
+                reason = why,
+                "the job waits in another queue"
             ),
             Self::HandBack => info!(outcome, duration_seconds, "job done"),
         }

@@ -1,21 +1,25 @@
 //! One delivery, from its arrival to its settlement. The only order: the reply is confirmed, then the job is settled.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::answer::Answering;
 use super::arrival::{Arrival, unix_now};
-use super::decision::{Decision, Deferral, Parking};
-use super::past::{noted, past, unbegun};
+use super::decision::{Decision, Deferral, Moving, Parking};
+use super::past::{moved, noted, past, unknown};
 use super::suspect::untried;
+use super::waiting::{Waited, Waiting, expires};
 use super::{Worker, name_job, reply};
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
+use crate::broker::intake::Source;
 use crate::broker::link::Publish;
 use crate::clock;
 use crate::contract::history::{DeadReason, History};
@@ -57,7 +61,14 @@ impl<F: FlowApi> Worker<F> {
             decision => decision,
         };
         let answering = Answering { publisher, routes: &self.routes, metrics: &self.metrics.broker };
+        let _moving = match &decision {
+            Decision::Move(_) if delivery.source == Source::Jobs => Some(Moved::begin(self)),
+            _ => None,
+        };
         let told = publish(&answering, &delivery, &decision).await;
+        if let (Ok(()), Decision::Move(moving)) = (&told, &decision) {
+            self.passage().moved(moving.to);
+        }
         let settlement = match decision {
             Decision::HandBack => Settlement::Requeue,
             _ => Settlement::Ack,
@@ -130,13 +141,24 @@ impl<F: FlowApi> Worker<F> {
         if let Err(why) = self.terms.allowed.check(&job.ims_org_id, &job.sandbox_name) {
             return self.refuse(&job, &why, &past, delivery);
         }
-        let began = clock::now();
-        // Before anything is waited for: while it waits, it takes the place of others.
-        let _place = match self.handler.place(&job, past, time_left(&job), stop).await {
-            Ok(place) => place,
-            Err(handled) => return self.conclude(delivery, job, *handled, began, stop).await,
+        let (began, number) = (clock::now(), self.handler.number());
+        let expires = expires(time_left(&job).filter(|_| !past.doubt.is_serious()));
+        let (past_before, source, since) = (&past, delivery.source, Instant::now());
+        let waiting = Waiting { job: &job, past: past_before, number, source, since, expires };
+        let (_slot, claim) = match self.wait(&waiting, stop).await {
+            Waited::Run(slot, claim) => (slot, claim),
+            Waited::Stopped => return Decision::HandBack,
+            Waited::Leave(..) if delivery.is_stale() => return Decision::HandBack,
+            Waited::Expired => {
+                let attempts = past.attempts;
+                return Decision::Answer(reply::expired(&job, None, attempts), None);
+            }
+            Waited::Leave(to, why) => {
+                let history = moved(delivery, began, self.handler.settle(), to);
+                return Decision::Move(Moving { to, history, why: why.to_owned() });
+            }
         };
-        let Some(_slot) = self.slot(stop).await else { return Decision::HandBack };
+        let _running = delivery.run();
         // What comes of a job could not be published: it is better not begun.
         if stop.run_until_cancelled(publisher.unblocked()).await.is_none() || delivery.is_stale() {
             return Decision::HandBack;
@@ -147,7 +169,8 @@ impl<F: FlowApi> Worker<F> {
             Some(Err(rejected)) => return self.reject(rejected, delivery),
             Some(Ok(())) => {}
         }
-        let handled = self.handler.handle(&job, past, time_left(&job), stop).await;
+        let handled = self.handler.handle(&job, past, time_left(&job), number, stop).await;
+        drop(claim);
         self.conclude(delivery, job, handled, began, stop).await
     }
 
@@ -173,25 +196,22 @@ impl<F: FlowApi> Worker<F> {
             Handled::Failed { failure, in_doubt, limit, attempts } => {
                 let parking = (limit.is_some() || in_doubt).then(|| Parking {
                     reason: DeadReason::Exhausted,
-                    history: noted(delivery, began, attempts, settle),
+                    history: noted(delivery, began, attempts, unknown(settle)),
                 });
                 Decision::Answer(reply::failure(&job, failure, in_doubt, limit, attempts), parking)
             }
             Handled::HandedBack => Decision::HandBack,
-            Handled::Later { .. } | Handled::Unbegun { .. } if delivery.is_stale() => Decision::HandBack,
-            Handled::Unbegun { tier, why } => Decision::Defer(Deferral {
-                tier,
-                history: unbegun(delivery, began, settle),
-                why: Some(why.to_string()),
+            Handled::Later { .. } | Handled::NotAdmitted { .. } if delivery.is_stale() => Decision::HandBack,
+            Handled::NotAdmitted { rejected, attempts, learned } => Decision::Move(Moving {
+                to: Source::Held,
+                history: noted(delivery, began, attempts, learned),
+                why: rejected.to_string(),
             }),
-            Handled::Later { tier, attempts, failure, unsettled, undone } => {
-                let history = noted(delivery, began, attempts, unsettled);
-                Decision::Defer(Deferral {
-                    tier: Some(tier),
-                    history: History { undone: undone.then_some(attempts), ..history },
-                    why: failure.map(|failure| failure.to_string()),
-                })
-            }
+            Handled::Later { tier, attempts, failure, learned } => Decision::Defer(Deferral {
+                tier,
+                history: noted(delivery, began, attempts, learned),
+                why: failure.map(|failure| failure.to_string()),
+            }),
         }
     }
 
@@ -204,7 +224,7 @@ impl<F: FlowApi> Worker<F> {
         message: &str,
     ) -> Decision {
         let attempts = delivery.history.attempts.unwrap_or_default();
-        let history = noted(delivery, clock::now(), attempts, self.handler.settle());
+        let history = noted(delivery, clock::now(), attempts, unknown(self.handler.settle()));
         Decision::Answer(reply::internal(job_id, message, attempts), Some(Parking { reason, history }))
     }
 
@@ -224,6 +244,9 @@ impl<F: FlowApi> Worker<F> {
     /// Counts and logs the end of a delivery: one line each.
     fn finished(&self, arrival: &Arrival, end: JobEnd, decision: &Decision) {
         let took = arrival.at.elapsed();
+        if !matches!(decision, Decision::Move(_)) {
+            self.passage().done(Instant::now());
+        }
         if let (Decision::Answer(reply, _), false) = (decision, end == JobEnd::Abandoned) {
             self.metrics.jobs.answered(reply.attempts);
         }
@@ -232,6 +255,23 @@ impl<F: FlowApi> Worker<F> {
             self.metrics.failures.note(reply);
         }
         decision.log(end, took);
+    }
+}
+
+/// A job of the job queue is being moved, until this is dropped.
+struct Moved<'a, F>(&'a Worker<F>);
+
+impl<'a, F: FlowApi> Moved<'a, F> {
+    fn begin(worker: &'a Worker<F>) -> Self {
+        let keep_free = worker.passage().move_begins(Instant::now());
+        worker.keep_free(keep_free);
+        Self(worker)
+    }
+}
+
+impl<F> Drop for Moved<'_, F> {
+    fn drop(&mut self) {
+        self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).move_ends();
     }
 }
 
@@ -259,10 +299,13 @@ async fn publish(
             answering.dead_letter(delivery, reason, &history, &rejected.to_string()).await
         }
         // A stale delivery comes again by itself; a copy of it would be one too many.
-        Decision::Defer(_) if delivery.is_stale() => Err(broker::Error::Closed { role: "consume" }),
+        Decision::Defer(_) | Decision::Move(_) if delivery.is_stale() => {
+            Err(broker::Error::Closed { role: "consume" })
+        }
         Decision::Defer(Deferral { tier, history, why }) => {
             answering.defer(delivery, *tier, history, why.as_deref()).await
         }
+        Decision::Move(Moving { to, history, why }) => answering.move_to(*to, delivery, history, why).await,
         Decision::HandBack => Ok(()),
     }
 }

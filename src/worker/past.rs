@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::broker::delivery::Delivery;
+use crate::broker::intake::Source;
 use crate::clock;
 use crate::contract::history::History;
-use crate::handler::Past;
+use crate::handler::{Learned, Past};
 use crate::retry::doubt::Doubt;
 
 /// What is known about earlier attempts. A call of theirs may still be under way, for as long as `settle`, if nobody has
@@ -27,36 +28,59 @@ pub(super) fn past(history: &History, redelivered: bool, settle: Duration) -> Pa
         first_seen_at: history.first_seen_at,
         since: history.since,
         doubt,
+        looked: history.looked && !redelivered,
     }
 }
 
 /// What the next delivery of a job has to know. What was noted before stays, but for its trials: it has survived this one.
-pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, unsettled: Duration) -> History {
+pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, learned: Learned) -> History {
     let before = &delivery.history;
     let is_first = !delivery.redelivered && before.attempts.is_none();
+    let Learned { unsettled, undone, looked } = learned;
     History {
         attempts: Some(attempts),
         first_seen_at: before.first_seen_at.or(Some(began)),
         since: before.since.or(is_first.then_some(began)),
         settled_at: clock::now().checked_add(unsettled).ok(),
-        undone: None,
+        undone: undone.then_some(attempts),
+        looked,
         trials: None,
     }
 }
 
-/// The same, of a job that was not begun: nothing has changed, but that its age counts from now, and that a copy of it does
-/// not say by itself that somebody may have tried it.
-pub(super) fn unbegun(delivery: &Delivery, came: Timestamp, settle: Duration) -> History {
+/// The same, if nothing is known of calls that may be under way for as long as `settle`.
+pub(super) fn unknown(settle: Duration) -> Learned {
+    Learned { unsettled: settle, undone: false, looked: false }
+}
+
+/// The same, of a job that goes to another queue before it has begun. From then on there may be two copies of it, if the
+/// worker ends just then; so whoever comes to a copy looks first. The first move to the overflow is the one exception: one
+/// call more for each job of a flood would double its cost. There the copy is ahead, and what is delivered again looks.
+pub(super) fn moved(delivery: &Delivery, came: Timestamp, settle: Duration, to: Source) -> History {
     let before = &delivery.history;
-    let tried = delivery.redelivered || before.attempts.is_some();
-    let unsettled = clock::now().checked_add(settle).ok().filter(|_| delivery.redelivered);
-    History {
-        attempts: tried.then_some(before.attempts.unwrap_or_default()),
-        first_seen_at: before.first_seen_at.or(Some(came)),
-        settled_at: unsettled.or(before.settled_at),
-        undone: before.undone.filter(|_| !delivery.redelivered),
-        ..before.clone()
+    let is_new = !delivery.redelivered && before.attempts.is_none();
+    let first_seen_at = before.first_seen_at.or(Some(came));
+    if is_new && delivery.source == Source::Jobs && to == Source::Overflow {
+        return History { first_seen_at, ..before.clone() };
     }
+    let attempts = before.attempts.unwrap_or_default();
+    let since = before.since.or(is_new.then_some(came));
+    if delivery.redelivered {
+        let settled_at = clock::now().checked_add(settle).ok();
+        let attempts = Some(attempts);
+        return History {
+            attempts,
+            first_seen_at,
+            since,
+            settled_at,
+            undone: None,
+            looked: false,
+            ..before.clone()
+        };
+    }
+    let settled_at = before.settled_at.or_else(|| is_new.then(clock::now));
+    let undone = if is_new { Some(0) } else { before.undone };
+    History { attempts: Some(attempts), first_seen_at, since, settled_at, undone, ..before.clone() }
 }
 
 #[cfg(test)]

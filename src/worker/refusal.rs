@@ -1,7 +1,7 @@
 //! Jobs that are not begun: messages that are none, and those that the worker may not do.
 
 use super::decision::{Decision, Parking};
-use super::past::noted;
+use super::past::{noted, unknown};
 use super::{Worker, name_job, reply};
 use crate::broker::delivery::Delivery;
 use crate::clock;
@@ -36,7 +36,7 @@ impl<F: FlowApi> Worker<F> {
         let in_doubt = past.doubt != Doubt::None;
         let parking = in_doubt.then(|| Parking {
             reason: DeadReason::Exhausted,
-            history: noted(delivery, clock::now(), past.attempts, self.handler.settle()),
+            history: noted(delivery, clock::now(), past.attempts, unknown(self.handler.settle())),
         });
         Decision::Answer(reply::not_allowed(job, why, in_doubt, past.attempts), parking)
     }

@@ -2,6 +2,7 @@
 
 use wildmatch::WildMatch;
 
+use crate::broker::intake::Source;
 use crate::broker::topology::Queues;
 use crate::retry::tier::Tier;
 
@@ -62,7 +63,16 @@ impl ReplyRoutes {
         &self.queues.jobs
     }
 
-    /// Where jobs wait.
+    /// A queue that the worker takes jobs from.
+    pub fn source(&self, source: Source) -> String {
+        match source {
+            Source::Jobs => self.queues.jobs.clone(),
+            Source::Overflow => self.queues.overflow(),
+            Source::Held => self.queues.held(),
+        }
+    }
+
+    /// Where jobs wait to be tried again.
     pub fn retry(&self, tier: Tier) -> String {
         self.queues.retry(tier)
     }

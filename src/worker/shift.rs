@@ -3,26 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::room::Room;
 use super::{Worker, suspect};
 use crate::broker;
 use crate::broker::delivery::Delivery;
+use crate::broker::intake::Source;
 use crate::broker::link::Link;
 use crate::broker::session::Session;
 use crate::flow::FlowApi;
-use crate::guard::Gate;
 
 /// How often the connections are looked at while nothing else happens.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a suspect waits for the others to be done. Most calls take less; one that cannot get rid of its reply can take
-/// for ever.
+/// How often it is looked at how many deliveries each queue is to have in flight,
+const REBALANCE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// and how soon again while a queue has to wait for others' deliveries to end.
+const REBALANCE_SOON: Duration = Duration::from_millis(10);
+
+/// How long nothing is taken on account of a suspect: until the others are done, and then until it is done.
 const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 /// One session's work.
@@ -34,26 +39,24 @@ pub(super) struct Shift<'a, F, L: Link> {
     /// Cancelled when the session is over: its jobs wait no longer, because they will be delivered again.
     over: CancellationToken,
     _over: DropGuard,
-    /// Cancelled when no job may wait in hand for now.
+    /// Cancelled when no job may wait in the worker for now.
     waits: CancellationToken,
     lost: mpsc::Sender<broker::Error>,
     trial: Trial,
     /// When jobs last had to make room for a suspect.
     room: Room,
-    /// Whether there is a use in taking jobs.
-    gate: watch::Receiver<Gate>,
-    taking: bool,
+    rebalance_at: Instant,
 }
 
-/// A suspect for which there is to be room: nothing is taken from the queue meanwhile.
+/// A suspect for which there is to be room: nothing is taken from the queues meanwhile.
 #[derive(Debug, Default)]
 enum Trial {
     #[default]
     None,
-    /// Until the others are done, or have taken too long; then there may be `most` in hand.
+    /// Until the others are done, or have taken too long; then there may be `most` in flight.
     Waiting { delivery: Box<Delivery>, most: u16, until: Instant },
-    /// It is being tried alone.
-    Running(JoinHandle<()>),
+    /// It is being tried alone, until then at the most.
+    Running { task: JoinHandle<()>, until: Instant },
 }
 
 impl Trial {
@@ -64,10 +67,19 @@ impl Trial {
             Self::Waiting { until, .. } => tokio::select! {
                 biased;
                 () = worker.idle() => {}
-                () = tokio::time::sleep_until(*until) => {}
+                () = sleep_until(*until) => {}
             },
             // How it ended, the task has told.
-            Self::Running(task) => drop(task.await),
+            Self::Running { task, until } => tokio::select! {
+                biased;
+                _ = task => {}
+                () = sleep_until(*until) => {
+                    warn!(
+                        after_seconds = ROOM_WAIT.as_secs(),
+                        "a job that may be to blame for lost sessions takes long: other jobs are taken beside it again"
+                    );
+                }
+            },
         }
     }
 }
@@ -94,8 +106,7 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
             lost,
             trial: Trial::None,
             room: Room::default(),
-            gate: worker.handler.gate(),
-            taking: true,
+            rebalance_at: Instant::now(),
         }
     }
 
@@ -105,9 +116,6 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
         mut losses: mpsc::Receiver<broker::Error>,
     ) -> Result<(), broker::Error> {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
-        if *self.gate.borrow() != Gate::Open {
-            self.obey().await?;
-        }
         loop {
             let on_trial = !matches!(self.trial, Trial::None);
             tokio::select! {
@@ -116,8 +124,8 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
                 Some(error) = losses.recv() => return Err(error),
                 _ = check.tick() => self.look_after().await?,
                 () = self.trial.go_on(self.worker), if on_trial => self.go_on_with_trial().await?,
-                Ok(()) = self.gate.changed(), if !on_trial => self.obey().await?,
-                delivery = self.session.next(), if !on_trial && self.session.is_consuming() => self.take(delivery?).await?,
+                () = sleep_until(self.rebalance_at), if !on_trial => self.rebalance().await?,
+                delivery = self.session.next(), if !on_trial => self.take(delivery?).await?,
             }
         }
     }
@@ -130,12 +138,14 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
         self.session
     }
 
-    /// Looks whether both connections are well; ends the caution of a careful session, which can leave jobs in hand.
+    /// Looks whether both connections are well; ends the caution of a careful session, which can leave jobs in flight.
     async fn look_after(&mut self) -> Result<(), broker::Error> {
         self.worker.metrics.broker.connections(Some(self.session.check()?));
+        let (in_use, known) = (self.worker.fair_share.in_use(), self.worker.handler.configured());
+        self.worker.metrics.admission.slots(&in_use, known.into_iter());
         let idle = self.worker.tasks.is_empty();
         self.session.watch(idle && self.session.is_consuming() && matches!(self.trial, Trial::None));
-        if *self.gate.borrow() == Gate::Open && self.session.may_relax(!idle) {
+        if self.session.may_relax(!idle) {
             info!("nothing that could end the session came, taking jobs as usual again");
             let untaken = self.session.relax().await?;
             self.start(untaken);
@@ -143,26 +153,27 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
         Ok(())
     }
 
-    /// Takes as many jobs as there is a use in. Those that have arrived are told so themselves when they want to call.
-    async fn obey(&mut self) -> Result<(), broker::Error> {
-        let gate = *self.gate.borrow_and_update();
-        let untaken = self.session.stop_consuming().await?;
+    /// Lets each queue have its part of the deliveries in flight.
+    async fn rebalance(&mut self) -> Result<(), broker::Error> {
+        let (overflow, held) = (self.session.ready(Source::Overflow), self.session.ready(Source::Held));
+        let keep_free = {
+            let mut passage = self.worker.passage();
+            for source in passage.filled() {
+                self.session.filled(source);
+            }
+            passage.seen(overflow, held);
+            passage.relax(Instant::now())
+        };
+        self.worker.keep_free(keep_free);
+        let untaken = self.session.rebalance().await?;
         self.start(untaken);
-        let taking = gate == Gate::Open;
-        match (std::mem::replace(&mut self.taking, taking), taking) {
-            (true, false) => info!("no jobs are taken: they wait in the queue until calls can succeed"),
-            (false, true) => info!("jobs are taken as usual again"),
-            _ => {}
-        }
-        match gate {
-            Gate::Shut => Ok(()),
-            Gate::Single => self.session.resume_with(1).await,
-            Gate::Open => self.session.resume_with(u16::MAX).await,
-        }
+        let soon = self.session.waits_for_room();
+        self.rebalance_at = Instant::now() + if soon { REBALANCE_SOON } else { REBALANCE_INTERVAL };
+        Ok(())
     }
 
     /// Gives a delivery its task, unless it is a suspect and there is room to be made for it. A suspect for which none is
-    /// made finds too much in hand, and goes round once more.
+    /// made finds too much in flight, and goes round once more.
     async fn take(&mut self, delivery: Delivery) -> Result<(), broker::Error> {
         let most = suspect::most_in_hand(&delivery);
         if most.is_some() {
@@ -181,10 +192,10 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
     }
 
     async fn make_room(&mut self, delivery: Delivery, most: u16) -> Result<(), broker::Error> {
-        info!(most, "a job that may be to blame for lost sessions is tried with less in hand");
+        info!(most, "a job that may be to blame for lost sessions is tried with fewer in flight");
         self.room.made(self.session.is_careful());
-        let untaken = self.session.stop_consuming().await?;
-        // Those that wait in hand go to the retry queues.
+        let untaken = self.session.pause().await?;
+        // Those that wait in the worker go back to their queues.
         self.waits.cancel();
         self.waits = self.over.child_token();
         self.start(untaken);
@@ -194,21 +205,23 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
     }
 
     async fn go_on_with_trial(&mut self) -> Result<(), broker::Error> {
-        match std::mem::take(&mut self.trial) {
-            Trial::Waiting { delivery, most, .. } if self.worker.tasks.is_empty() => {
+        let untaken = match std::mem::take(&mut self.trial) {
+            Trial::Waiting { delivery, most, until } if self.worker.tasks.is_empty() => {
                 let task = self.spawn(*delivery, most);
-                if most > 1 {
-                    return self.session.resume_carefully(most - 1).await;
+                if most == 1 {
+                    self.trial = Trial::Running { task, until };
+                    return Ok(());
                 }
-                self.trial = Trial::Running(task);
-                Ok(())
+                self.session.resume_carefully(most - 1).await?
             }
             Trial::Waiting { delivery, .. } => {
                 self.start([*delivery]);
-                self.session.relax().await.map(|untaken| self.start(untaken))
+                self.session.relax().await?
             }
-            Trial::Running(_) | Trial::None => self.session.resume_carefully(1).await,
-        }
+            Trial::Running { .. } | Trial::None => self.session.resume_carefully(1).await?,
+        };
+        self.start(untaken);
+        Ok(())
     }
 
     fn start(&self, deliveries: impl IntoIterator<Item = Delivery>) {

@@ -23,12 +23,10 @@ impl<F: FlowApi> Worker<F> {
             let settled_at = settled_at.or_else(|| clock::now().checked_add(unsettled).ok());
             let attempts = Some(history.attempts.unwrap_or_default());
             let undone = history.undone.filter(|_| !delivery.redelivered);
-            let history = History { attempts, settled_at, undone, trials: Some(trials), ..history.clone() };
-            Some(Decision::Defer(Deferral {
-                tier: Some(Tier::TenSeconds),
-                history,
-                why: Some(why.to_owned()),
-            }))
+            let looked = history.looked && !delivery.redelivered;
+            let history =
+                History { attempts, settled_at, undone, looked, trials: Some(trials), ..history.clone() };
+            Some(Decision::Defer(Deferral { tier: Tier::TenSeconds, history, why: Some(why.to_owned()) }))
         };
         match suspicion::of(history.trials, delivery.redelivered, delivery.delivery_count) {
             Suspicion::None => None,
@@ -56,5 +54,5 @@ pub(super) fn most_in_hand(delivery: &Delivery) -> Option<u16> {
 
 /// A suspect that was not tried goes round once more, as it is.
 pub(super) fn untried(delivery: &Delivery) -> Decision {
-    Decision::Defer(Deferral { tier: Some(Tier::TenSeconds), history: delivery.history.clone(), why: None })
+    Decision::Defer(Deferral { tier: Tier::TenSeconds, history: delivery.history.clone(), why: None })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connection_worker::admission::{Admission, AdmissionRules, AdmittedChecks, BreakerRules};
 use connection_worker::broker::connection::{Endpoint, Mechanism};
 use connection_worker::broker::rabbitmq::{LinkSettings, RabbitMq};
 use connection_worker::broker::session::{IntakeSettings, Session};
@@ -14,10 +15,8 @@ use connection_worker::checks::{Checks, Settings, Validation, Verification};
 use connection_worker::contract::ids::{ImsOrgId, SandboxName};
 use connection_worker::contract::{Defaults, Limits};
 use connection_worker::flow::{
-    AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FindRequest, FlowApi, Found, ProbeRequest,
-    SpecRequest,
+    AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FindRequest, FlowApi, Found, SpecRequest,
 };
-use connection_worker::guard::{BreakerRules, Guard, GuardRules, Guarded};
 use connection_worker::handler::{Handler, Rules};
 use connection_worker::metrics::Metrics;
 use connection_worker::organisations::Allowed;
@@ -49,10 +48,6 @@ impl FlowApi for Explosive {
 
     async fn find(&self, _request: &FindRequest) -> Result<Option<Found>, Failure> {
         Ok(None)
-    }
-
-    async fn probe(&self, _request: &ProbeRequest) -> Result<(), Failure> {
-        Ok(())
     }
 
     fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
@@ -100,10 +95,9 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
     };
     let lookups = Lookups { looks: 1, pause: second, settle: second };
     let breaker = BreakerRules { failures: 20, ratio: 0.5, window: second, longest_pause: second };
-    let guard = GuardRules {
+    let admission = AdmissionRules {
         breaker,
         retry_share: 0.2,
-        places: CONCURRENCY,
         concurrency: CONCURRENCY,
         adaptive: true,
         rate: None,
@@ -111,9 +105,9 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
         organisations: HashMap::new(),
         only_these: false,
     };
-    let guard = Guard::new(guard, metrics.guard.clone());
-    let guarded = Guarded::new(flow, guard.clone());
-    let handler = Handler::new(flow, guard, Rules { policy, lookups }, metrics.attempts.clone());
+    let admission = Admission::new(admission, metrics.admission.clone());
+    let admitted = AdmittedChecks::new(flow, admission.clone());
+    let handler = Handler::new(flow, admission, Rules { policy, lookups }, metrics.attempts.clone());
     let routes = ReplyRoutes::new(queues, &["*".to_owned()]);
     let defaults = Defaults {
         ims_org_id: Some(ImsOrgId::parse(ORG).unwrap()),
@@ -123,7 +117,7 @@ fn worker(flow: Explosive, queues: Queues, metrics: &Metrics) -> Arc<Worker<Expl
     };
     let terms = Terms { defaults, limits: Limits { max_bytes: 1 << 20 }, allowed: Allowed::all() };
     let checks = Checks::new(
-        guarded,
+        admitted,
         Settings {
             validation: Validation::Catalogue,
             verification: Verification::Off,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use connection_worker::admission::{Admission, AdmittedChecks};
 use connection_worker::broker::Error;
 use connection_worker::broker::session::Session;
 use connection_worker::checks::Checks;
 use connection_worker::cli::{Cli, Command};
 use connection_worker::config::RunConfig;
-use connection_worker::guard::{Guard, Guarded};
 use connection_worker::handler::Handler;
 use connection_worker::metrics::Metrics;
 use connection_worker::organisations::Allowed;
@@ -48,6 +48,7 @@ pub(crate) fn settings(args: &[String]) -> RunConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     worker: Arc<Worker<Door>>,
+    admission: Admission,
     config: RunConfig,
 }
 
@@ -55,21 +56,21 @@ impl Parts {
     pub(crate) fn new(config: &RunConfig, flow: Door) -> Self {
         let config = config.clone();
         let metrics = Metrics::new().unwrap();
-        let guard = Guard::new(config.guard.clone(), metrics.guard.clone());
-        let checks =
-            Checks::new(Guarded::new(flow.clone(), guard.clone()), config.checks, metrics.checks.clone());
-        let handler = Handler::new(flow, guard, config.rules, metrics.attempts.clone());
+        let admission = Admission::new(config.admission.clone(), metrics.admission.clone());
+        let admitted = AdmittedChecks::new(flow.clone(), admission.clone());
+        let checks = Checks::new(admitted, config.checks, metrics.checks.clone());
+        let handler = Handler::new(flow, admission.clone(), config.rules, metrics.attempts.clone());
         let routes = ReplyRoutes::new(config.session.link.queues.clone(), &config.reply_to_allow);
         let terms =
             Terms { defaults: config.defaults.clone(), limits: config.limits, allowed: Allowed::all() };
         let concurrency = config.session.intake.prefetch;
         let worker = Worker::new(handler, checks, routes, terms, metrics, concurrency);
-        Self { worker: Arc::new(worker), config }
+        Self { worker: Arc::new(worker), admission, config }
     }
 
     /// What goes on beside the sessions. Never ends.
     pub(crate) async fn tend(&self) {
-        self.worker.tend().await;
+        self.admission.run_background().await;
     }
 
     /// Starts a session on a link.

@@ -6,12 +6,12 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 
+use crate::admission::OrgLimits;
 use crate::config::credential::fault;
 use crate::contract::ids::{ImsOrgId, SandboxName};
 use crate::contract::object::{Object, Path as Place, kind};
 use crate::contract::problem::Problems;
 use crate::flow::token::{Credentials, ImsCredentials};
-use crate::guard::OrgLimits;
 use crate::organisations::Organisation;
 use crate::secret::SecretSource;
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::admission::OrgLimits;
 use crate::flow::token::ImsCredentials;
-use crate::guard::OrgLimits;
 use crate::secret::SecretSource;
 
 /// In every value that could be a secret.

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, AdmissionRules, BreakerRules};
 use crate::contract::Remarks;
 use crate::contract::ids::{ImsOrgId, JobId, SandboxName};
 use crate::contract::job::Job;
 use crate::flow::{
     AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FailureKind, FindRequest, FlowApi, Found,
-    ProbeRequest, SpecRequest,
+    SpecRequest,
 };
-use crate::guard::{BreakerRules, Guard, GuardRules};
 use crate::handler::{Handled, Handler, Past, Rules};
 use crate::metrics::Metrics;
 use crate::retry::doubt::Lookups;
@@ -70,10 +70,6 @@ impl FlowApi for Player {
         }
     }
 
-    async fn probe(&self, _request: &ProbeRequest) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn has_token(&self, _ims_org_id: &ImsOrgId) -> bool {
         true
     }
@@ -101,7 +97,8 @@ impl Script {
         let state = State { answers: answers.into_iter().collect(), creates: Vec::new(), finds: Vec::new() };
         let player = Player(Arc::new(Mutex::new(state)));
         let metrics = Metrics::new().unwrap();
-        let handler = Handler::new(player.clone(), guard(rate, &metrics), rules(), metrics.attempts.clone());
+        let handler =
+            Handler::new(player.clone(), admission(rate, &metrics), rules(), metrics.attempts.clone());
         Self { handler, player, metrics }
     }
 
@@ -115,18 +112,20 @@ impl Script {
         past: Past,
         time_left: Option<Duration>,
     ) -> Handled {
-        self.handler.handle(&job(), past, time_left, stop).await
+        self.handler.handle(&job(), past, time_left, self.handler.number(), stop).await
     }
 
     /// A job with an id of its own.
     pub(super) async fn handle_another(&self, time_left: Option<Duration>) -> Handled {
         let job = Job { id: JobId::parse("another").unwrap(), ..job() };
-        self.handler.handle(&job, Past::NONE, time_left, &CancellationToken::new()).await
+        self.handler
+            .handle(&job, Past::NONE, time_left, self.handler.number(), &CancellationToken::new())
+            .await
     }
 
     pub(super) async fn handle_unmarked(&self, past: Past) -> Handled {
         let job = Job { marked_description: None, ..job() };
-        self.handler.handle(&job, past, None, &CancellationToken::new()).await
+        self.handler.handle(&job, past, None, self.handler.number(), &CancellationToken::new()).await
     }
 
     pub(super) fn creates(&self) -> usize {
@@ -222,13 +221,12 @@ pub(super) fn rules() -> Rules {
 }
 
 /// Opens after six failures in a row, and lets as many calls be repeats as there are.
-fn guard(rate: Option<f64>, metrics: &Metrics) -> Guard {
+fn admission(rate: Option<f64>, metrics: &Metrics) -> Admission {
     let second = Duration::from_secs(1);
     let breaker = BreakerRules { failures: 6, ratio: 1.0, window: second * 10, longest_pause: second * 4 };
-    let rules = GuardRules {
+    let rules = AdmissionRules {
         breaker,
         retry_share: 1.0,
-        places: 8,
         concurrency: 8,
         adaptive: true,
         rate,
@@ -236,5 +234,5 @@ fn guard(rate: Option<f64>, metrics: &Metrics) -> Guard {
         organisations: HashMap::new(),
         only_these: false,
     };
-    Guard::new(rules, metrics.guard.clone())
+    Admission::new(rules, metrics.admission.clone())
 }

@@ -124,6 +124,11 @@ impl State {
         self.events.insert(number, event);
     }
 
+    /// Whether settlements of a link are on their way.
+    pub(super) fn is_settling(&self, of: usize) -> bool {
+        self.events.values().any(|event| matches!(event, Event::Settle { link, .. } if *link == of))
+    }
+
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.due.peek().map(|Reverse((at, _))| *at)
     }

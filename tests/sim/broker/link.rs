@@ -107,6 +107,14 @@ impl Link for SimLink {
         Ok(self.end.broker.state().depth(queue))
     }
 
+    async fn settled(&self, _queue: &str) -> Result<(), Error> {
+        self.end.step().await?;
+        while self.end.broker.state().is_settling(self.end.link) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
     async fn close(&self) -> Result<(), Error> {
         self.end.step().await?;
         self.end.broker.state().stop_consuming(self.end.link, Duration::ZERO);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use connection_worker::contract::ids::ImsOrgId;
 use connection_worker::flow::{
-    AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FindRequest, FlowApi, Found, ProbeRequest,
-    SpecRequest,
+    AuthSpec, ConnectionRequest, CreateRequest, Created, Failure, FindRequest, FlowApi, Found, SpecRequest,
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -123,13 +122,6 @@ impl FlowApi for Door {
         let found = truth.listed(job, call.org, sandbox);
         truth.trace.note(if found.is_some() { What::Found } else { What::Absent }, job, call.org);
         Ok(found)
-    }
-
-    /// A read: any answer will do.
-    async fn probe(&self, request: &ProbeRequest) -> Result<(), Failure> {
-        let sandbox = job::number_in(request.sandbox_name.as_str(), "box");
-        let call = call(Calls::Reads, request.ims_org_id.as_str(), sandbox, NOBODY);
-        self.call(call).await.map(drop)
     }
 
     fn has_token(&self, ims_org_id: &ImsOrgId) -> bool {

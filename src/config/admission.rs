@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::setting::{Invalid, Setting, Switch, Value};
 use super::{MINUTE, SECOND};
+use crate::admission::{AdmissionRules, BreakerRules, OrgLimits};
 use crate::contract::ids::ImsOrgId;
-use crate::guard::{BreakerRules, GuardRules, OrgLimits};
 
 /// When calls are held back.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Protection")]
-pub(super) struct GuardOptions {
+pub(super) struct AdmissionOptions {
     /// A circuit breaker opens after so many failed calls in a row: for Flow Service, for IMS, and for each organisation.
     /// With 0 only refused credentials open one
     #[arg(long, env = "BREAKER_FAILURES", value_name = "NUMBER", default_value = "20")]
@@ -52,7 +52,7 @@ impl Value for Share {
     }
 }
 
-impl GuardOptions {
+impl AdmissionOptions {
     /// The settings, or `None` with every fault noted.
     pub(super) fn validate(
         self,
@@ -61,7 +61,7 @@ impl GuardOptions {
         only_these: bool,
         longest_retry_after: Option<Duration>,
         invalid: &mut Invalid,
-    ) -> Option<GuardRules> {
+    ) -> Option<AdmissionRules> {
         let failures = invalid.take_number("BREAKER_FAILURES", self.breaker_failures, 0..=100_000);
         let ratio = invalid.take("BREAKER_RATIO", self.breaker_ratio);
         let window = invalid.take_duration("BREAKER_WINDOW", self.breaker_window, SECOND..=MINUTE * 60);
@@ -71,7 +71,7 @@ impl GuardOptions {
             self.org_concurrency.map(|most| invalid.take_number("ORG_CONCURRENCY", most, 1..=u16::MAX));
         let adaptive = invalid.take("ADAPTIVE_LIMITS", self.adaptive_limits);
         let rate = self.org_rate.map(|rate| invalid.take_number("ORG_RATE", rate, 1..=1_000_000));
-        Some(GuardRules {
+        Some(AdmissionRules {
             breaker: BreakerRules {
                 failures: failures?,
                 ratio: ratio?.0,
@@ -79,7 +79,6 @@ impl GuardOptions {
                 longest_pause: longest_pause?,
             },
             retry_share: retry_share?.0,
-            places: concurrency?,
             concurrency: most.unwrap_or(concurrency)?,
             rate: match rate {
                 Some(rate) => Some(f64::from(rate?)),

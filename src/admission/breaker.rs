@@ -1,52 +1,47 @@
-//! A circuit breaker: whether something is well enough to be called. Pure: told the time and how calls ended.
+//! A circuit breaker for one part of Flow Service. Pure: takes the time as an argument.
 //!
-//! No crate is used for it. The ones that are kept up (failsafe's kin, the tower layers) wrap a call and know only success
-//! and error; here an answer can speak for the service and against one organisation, a refused secret opens at once, and a
-//! call that was begun before the breaker opened must not count against a probe.
+//! No crate is used for it. The maintained ones (failsafe's successors, tower's layers) wrap a call and know only success
+//! and error; here one answer counts for the host and against one sandbox, evidence that arrives later can close a breaker,
+//! and a call that began before the breaker opened must not count against a probe.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many parts of the window are forgotten one by one, not all at once.
+/// The window is forgotten in this many steps, not all at once.
 const PARTS: u32 = 10;
 
 /// A share of fewer calls than this says nothing.
 const CALLS_MIN: u32 = 50;
 
-/// Of the pause before a probe at most this share is taken away by chance, so that workers do not probe together.
+/// A random share of the pause before a probe, up to this one, is left out, so that workers do not probe together.
 const JITTER: f64 = 0.25;
 
 /// The first pause before a probe; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A probe that has not ended after this time says nothing yet: another one may be made beside it.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// When a breaker opens, and how long it stays so.
 #[derive(Debug, Clone, Copy)]
 pub struct BreakerRules {
-    /// It opens after so many failures in a row; with 0 it does not open for any number of failures,
+    /// Failures in a row that open it; with 0 no number of failures does.
     pub failures: u32,
-    /// or when this share of the calls in a window failed, from 0 to 1.
+    /// Share of failed calls in a window that opens it, from 0 to 1.
     pub ratio: f64,
-    /// The window.
+    /// Length of the window.
     pub window: Duration,
     /// Longest pause before a probe.
     pub longest_pause: Duration,
 }
 
-/// What a breaker says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BreakerState {
-    /// Calls are let through.
-    Closed,
-    /// One call at a time is let through, to see how it ends.
-    HalfOpen,
-    /// No call is let through.
-    Open,
-}
-
 /// A call that was let through. Its end counts only as long as the breaker is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
+
+/// The number of a job, by which its calls are known.
+pub(super) type JobNumber = u64;
 
 /// Lets calls through, or not.
 #[derive(Debug)]
@@ -54,8 +49,8 @@ pub(super) struct Breaker {
     rules: BreakerRules,
     state: State,
     /// Counts the changes of state.
-    era: u64,
-    /// Pauses in a row without a good end.
+    generation: u64,
+    /// Pauses in a row without a success.
     pauses: u32,
     closed_at: Instant,
     opened_at: Instant,
@@ -64,68 +59,80 @@ pub(super) struct Breaker {
 #[derive(Debug)]
 enum State {
     Closed(Window),
-    HalfOpen { probing: bool },
-    Open { until: Instant },
+    /// One job probes: it has a call in flight, or is about to.
+    HalfOpen {
+        prober: Option<(JobNumber, Instant)>,
+    },
+    Open {
+        until: Instant,
+    },
 }
 
 impl Breaker {
     pub(super) fn new(rules: BreakerRules, now: Instant) -> Self {
         let state = State::Closed(Window::new(rules.window, now));
-        Self { rules, state, era: 0, pauses: 0, closed_at: now, opened_at: now }
+        Self { rules, state, generation: 0, pauses: 0, closed_at: now, opened_at: now }
     }
 
-    pub(super) fn state(&self) -> BreakerState {
-        match self.state {
-            State::Closed(_) => BreakerState::Closed,
-            State::HalfOpen { .. } => BreakerState::HalfOpen,
-            State::Open { .. } => BreakerState::Open,
-        }
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed(_))
     }
 
     /// When a probe is due, if it is open.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(super) fn next_probe_at(&self) -> Option<Instant> {
         match self.state {
             State::Open { until } => Some(until),
             State::Closed(_) | State::HalfOpen { .. } => None,
         }
     }
 
-    /// How long it has not been closed; nothing if it is.
-    pub(super) fn ill_for(&self, now: Instant) -> Duration {
+    /// Since when it has not been closed, if it is not.
+    pub(super) fn open_since(&self) -> Option<Instant> {
+        (!self.is_closed()).then_some(self.opened_at)
+    }
+
+    /// Whether it lets a call of this job through. An open one is half-open as soon as a probe is due.
+    pub(super) fn allows(&mut self, job: JobNumber, now: Instant) -> bool {
+        if self.next_probe_at().is_some_and(|due| due <= now) {
+            self.half_open();
+        }
         match self.state {
-            State::Closed(_) => Duration::ZERO,
-            State::HalfOpen { .. } | State::Open { .. } => now.saturating_duration_since(self.opened_at),
+            State::Closed(_) => true,
+            State::HalfOpen { prober: Some((prober, since)) } => {
+                prober == job || now.saturating_duration_since(since) >= PROBE_TIMEOUT
+            }
+            State::HalfOpen { prober: None } => true,
+            State::Open { .. } => false,
         }
     }
 
-    /// Whether it lets a call through.
-    pub(super) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Closed(_) | State::HalfOpen { probing: false })
+    /// The next call of this job is let through; if the breaker is half-open, no other.
+    pub(super) fn claim(&mut self, job: JobNumber, now: Instant) {
+        if let State::HalfOpen { prober } = &mut self.state
+            && prober.is_none_or(|(prober, _)| prober != job)
+        {
+            *prober = Some((job, now));
+        }
     }
 
-    /// A call goes through, the end of which must be told.
-    pub(super) fn admit(&mut self) -> Ticket {
-        if let State::HalfOpen { probing } = &mut self.state {
-            *probing = true;
-        }
-        Ticket(self.era)
+    /// A call goes through, the end of which must be recorded.
+    pub(super) fn admit(&mut self, job: JobNumber, now: Instant) -> Ticket {
+        self.claim(job, now);
+        Ticket(self.generation)
     }
 
-    /// A call ended well.
-    pub(super) fn well(&mut self, ticket: Ticket, now: Instant) {
-        if ticket.0 != self.era {
-            return;
-        }
+    /// A call succeeded.
+    pub(super) fn record_success(&mut self, ticket: Ticket, now: Instant) {
         match &mut self.state {
             State::Closed(window) => window.count(now, false),
-            State::HalfOpen { .. } => self.close(now),
-            State::Open { .. } => {}
+            State::HalfOpen { .. } if ticket.0 == self.generation => self.close(now),
+            State::HalfOpen { .. } | State::Open { .. } => {}
         }
     }
 
-    /// A call ended badly.
-    pub(super) fn ill(&mut self, ticket: Ticket, now: Instant) {
-        if ticket.0 != self.era {
+    /// A call failed.
+    pub(super) fn record_failure(&mut self, ticket: Ticket, now: Instant) {
+        if ticket.0 != self.generation {
             return;
         }
         let opens = match &mut self.state {
@@ -144,25 +151,18 @@ impl Breaker {
         }
     }
 
-    /// A call ended so badly that no other needs to be made.
-    pub(super) fn fatal(&mut self, ticket: Ticket, now: Instant) {
-        if ticket.0 == self.era {
-            self.open(now);
-        }
-    }
-
-    /// A call ended in a way that says nothing, or was not made.
-    pub(super) fn untold(&mut self, ticket: Ticket) {
-        if ticket.0 == self.era
-            && let State::HalfOpen { probing } = &mut self.state
+    /// A call ended in a way that says nothing, or was not made: the next one may probe.
+    pub(super) fn release(&mut self, job: JobNumber) {
+        if let State::HalfOpen { prober } = &mut self.state
+            && prober.is_some_and(|(prober, _)| prober == job)
         {
-            *probing = false;
+            *prober = None;
         }
     }
 
     /// Opens it, whatever was counted.
     pub(super) fn open(&mut self, now: Instant) {
-        if self.state() == BreakerState::Closed {
+        if self.is_closed() {
             self.opened_at = now;
             // One that was closed for a moment only goes on as if it had not been.
             if now.saturating_duration_since(self.closed_at) >= self.rules.window {
@@ -175,18 +175,9 @@ impl Breaker {
         self.change(State::Open { until });
     }
 
-    /// Lets one call through, if it is open.
+    /// Lets one call through before any other.
     pub(super) fn half_open(&mut self) {
-        if self.state() == BreakerState::Open {
-            self.change(State::HalfOpen { probing: false });
-        }
-    }
-
-    /// The same, if it is time for a probe.
-    pub(super) fn half_open_if_due(&mut self, now: Instant) {
-        if self.due().is_some_and(|due| due <= now) {
-            self.half_open();
-        }
+        self.change(State::HalfOpen { prober: None });
     }
 
     /// Closes it, whatever was counted.
@@ -197,7 +188,7 @@ impl Breaker {
 
     fn change(&mut self, state: State) {
         self.state = state;
-        self.era += 1;
+        self.generation += 1;
     }
 }
 
@@ -265,15 +256,33 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    #[derive(Debug, PartialEq)]
+    enum BreakerState {
+        Closed,
+        HalfOpen,
+        Open,
+    }
+
+    impl Breaker {
+        fn state(&self) -> BreakerState {
+            match self.state {
+                State::Closed(_) => BreakerState::Closed,
+                State::HalfOpen { .. } => BreakerState::HalfOpen,
+                State::Open { .. } => BreakerState::Open,
+            }
+        }
+    }
+
     fn breaker() -> Breaker {
         let rules = BreakerRules { failures: 5, ratio: 0.5, window: SECOND * 10, longest_pause: SECOND * 4 };
         Breaker::new(rules, Instant::now())
     }
 
-    fn call(breaker: &mut Breaker, well: bool) {
-        assert!(breaker.is_ready());
-        let ticket = breaker.admit();
-        if well { breaker.well(ticket, Instant::now()) } else { breaker.ill(ticket, Instant::now()) }
+    fn call(breaker: &mut Breaker, succeeds: bool) {
+        let now = Instant::now();
+        assert!(breaker.allows(1, now));
+        let ticket = breaker.admit(1, now);
+        if succeeds { breaker.record_success(ticket, now) } else { breaker.record_failure(ticket, now) }
     }
 
     fn opened() -> Breaker {
@@ -284,29 +293,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
+    async fn failures_in_a_row_open_it() {
         let mut breaker = breaker();
         for _ in 0..3 {
             (0..4).for_each(|_| call(&mut breaker, false));
             call(&mut breaker, true);
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
-        assert!(!opened().is_ready());
+        assert!(!opened().allows(1, Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_not_to_open_does_not() {
+    async fn zero_failures_means_it_never_opens() {
         let now = Instant::now();
         let mut breaker = Breaker::new(BreakerRules { failures: 0, ..breaker().rules }, now);
         (0..1_000).for_each(|_| call(&mut breaker, false));
         assert_eq!(breaker.state(), BreakerState::Closed);
-        let ticket = breaker.admit();
-        breaker.fatal(ticket, now);
-        assert_eq!(breaker.state(), BreakerState::Open, "but for what no other call needs to find out");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_of_many_calls_open_it_and_those_of_long_ago_are_forgotten() {
+    async fn half_of_many_recent_calls_open_it() {
         let mut breaker = breaker();
         for _ in 0..24 {
             call(&mut breaker, true);
@@ -324,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn less_than_half_does_not_open_it_however_many_there_are() {
+    async fn fewer_than_half_do_not_open_it() {
         let mut breaker = breaker();
         for number in 0..10_000_u32 {
             call(&mut breaker, number % 10 >= 4);
@@ -334,15 +340,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_open_it_lets_one_call_through_at_a_time() {
+    async fn half_open_it_lets_one_job_probe() {
         let mut breaker = opened();
         breaker.half_open();
-        let probe = breaker.admit();
-        assert!(!breaker.is_ready());
-        breaker.untold(probe);
-        assert!(breaker.is_ready());
-        let probe = breaker.admit();
-        breaker.well(probe, Instant::now());
+        let now = Instant::now();
+        breaker.claim(1, now);
+        assert!(breaker.allows(1, now) && !breaker.allows(2, now));
+        breaker.release(2);
+        assert!(!breaker.allows(2, now), "it was not the one that probed");
+        breaker.release(1);
+        assert!(breaker.allows(2, now));
+        assert!(breaker.allows(3, now + PROBE_TIMEOUT), "the first may hang");
+        let probe = breaker.admit(2, now);
+        breaker.record_success(probe, now);
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
@@ -350,37 +360,37 @@ mod tests {
     async fn pauses_grow_to_the_longest_and_are_jittered() {
         let mut breaker = opened();
         for most in [1, 2, 4, 4, 4] {
-            let pause = breaker.due().unwrap() - Instant::now();
+            let pause = breaker.next_probe_at().unwrap() - Instant::now();
             assert!(pause <= SECOND * most && pause >= (SECOND * most).mul_f64(1.0 - JITTER), "{pause:?}");
             advance(pause).await;
             breaker.half_open();
             call(&mut breaker, false);
         }
-        assert!(breaker.ill_for(Instant::now()) > SECOND * 8);
+        assert!(breaker.open_since().unwrap().elapsed() > SECOND * 8);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_was_well_for_a_moment_only_pauses_on_as_before() {
-        for (well_for, most) in [(1, 2), (10, 1)] {
+    async fn a_short_recovery_does_not_reset_the_pause() {
+        for (recovered_for, most) in [(1, 2), (10, 1)] {
             let mut breaker = opened();
             breaker.half_open();
             call(&mut breaker, true);
-            advance(SECOND * well_for).await;
+            advance(SECOND * recovered_for).await;
             (0..5).for_each(|_| call(&mut breaker, false));
-            let pause = breaker.due().unwrap() - Instant::now();
+            let pause = breaker.next_probe_at().unwrap() - Instant::now();
             assert!(pause <= SECOND * most && pause >= (SECOND * most).mul_f64(1.0 - JITTER), "{pause:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_begun_before_it_changed_does_not_count() {
+    async fn calls_begun_before_a_change_do_not_count() {
         let mut breaker = breaker();
-        let early = breaker.admit();
+        let early = breaker.admit(7, Instant::now());
         (0..5).for_each(|_| call(&mut breaker, false));
         breaker.half_open();
-        breaker.well(early, Instant::now());
+        breaker.record_success(early, Instant::now());
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        breaker.ill(early, Instant::now());
+        breaker.record_failure(early, Instant::now());
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         call(&mut breaker, true);
         assert_eq!(breaker.state(), BreakerState::Closed);

@@ -1,9 +1,10 @@
-//! The retry budget: what keeps repeated calls from multiplying the load on an ill service. Pure: told the time.
+//! The retry budget of a part: keeps repeated calls from multiplying the load on a failing service. Pure: takes the time as
+//! an argument.
 //!
 //! A bucket of tokens, of which a repeated call that fails takes some and every call that succeeds gives some; calls are
 //! repeated only while it is more than half full. That is the retry throttling of gRPC (gRFC A6), with the capacity and costs
 //! of the AWS SDKs' standard retry mode (`aws-smithy-runtime`): 500, 14 for a failure, 5 for a 429. It takes nothing from
-//! jobs that come again while all is well, as after a replay. The bucket also fills by itself and is never below nothing,
+//! jobs that come again while all is well, as after a replay. The bucket also fills by itself and is never below zero,
 //! so that it recovers whatever happened.
 
 use tokio::time::Instant;
@@ -36,10 +37,10 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// A full one, `size` times as large as that of the AWS SDKs. In the long run as many repeated calls may fail as are
-    /// `share` of the calls that succeed; if that is all of them, there is no bound.
-    pub(super) fn new(size: f64, share: f64, now: Instant) -> Self {
-        let capacity = if share < 1.0 { CAPACITY * size } else { f64::INFINITY };
+    /// A full one. In the long run as many repeated calls may fail as are `share` of the calls that succeed; with 1 there is
+    /// no bound.
+    pub(super) fn new(share: f64, now: Instant) -> Self {
+        let capacity = if share < 1.0 { CAPACITY } else { f64::INFINITY };
         Self { capacity, tokens: capacity, reward: share * FAILURE, filled_at: now }
     }
 
@@ -92,14 +93,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn so_many_repeats_fail_in_a_row_and_no_more() {
         for (kind, most) in [(FailureKind::Timeout, 18), (FailureKind::Throttled, 50)] {
-            let mut budget = Budget::new(1.0, 0.2, Instant::now());
+            let mut budget = Budget::new(0.2, Instant::now());
             assert_eq!((0..1_000).filter(|_| repeat(&mut budget, kind)).count(), most);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn in_the_long_run_as_many_repeats_fail_as_the_share_allows() {
-        let mut budget = Budget::new(1.0, 0.2, Instant::now());
+        let mut budget = Budget::new(0.2, Instant::now());
         while repeat(&mut budget, FailureKind::NotSent) {}
         let repeats = (0..10_000).filter(|_| {
             budget.ended(false, None);
@@ -111,7 +112,7 @@ mod tests {
     /// At the end of an ill time, when no first calls come any more and nine repeats in ten succeed.
     #[tokio::test(start_paused = true)]
     async fn who_succeeds_in_the_end_is_not_held_back_for_having_been_repeated() {
-        let mut budget = Budget::new(1.0, 0.2, Instant::now());
+        let mut budget = Budget::new(0.2, Instant::now());
         let mut failed = 0;
         for call in 0..10_000 {
             let fails = call % 10 < 3;
@@ -129,14 +130,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn if_all_calls_may_be_repeats_there_is_no_bound() {
-        let mut budget = Budget::new(1.0, 1.0, Instant::now());
+        let mut budget = Budget::new(1.0, Instant::now());
         assert!((0..10_000).all(|_| repeat(&mut budget, FailureKind::Timeout)));
         assert!(budget.level(Instant::now()) >= 1.0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_succeeds_and_what_fails_for_the_first_time_costs_nothing() {
-        let mut budget = Budget::new(1.0, 0.2, Instant::now());
+        let mut budget = Budget::new(0.2, Instant::now());
         for _ in 0..1_000 {
             budget.ended(true, None);
             budget.ended(false, Some(FailureKind::Timeout));
@@ -146,7 +147,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_recovers_by_itself_however_much_was_taken_and_is_never_fuller_than_full() {
-        let mut budget = Budget::new(1.0, 0.2, Instant::now());
+        let mut budget = Budget::new(0.2, Instant::now());
         (0..1_000).for_each(|_| budget.ended(true, Some(FailureKind::Timeout)));
         assert!(budget.level(Instant::now()) <= 0.0);
         advance(Duration::from_secs(26)).await;

@@ -11,26 +11,26 @@ use tokio::time::Instant;
 
 /// The rate after a 429, as a share of the one that was too high. The AWS SDKs cut to 0.7; with 0.85 the mean over a cycle stays above
 /// nine tenths.
-const CUT: f64 = 0.85;
+const DECREASE_FACTOR: f64 = 0.85;
 
 /// So many seconds after a 429 the rate is what it was, however high that is. (CUBIC itself and the AWS SDKs fix the steepness
 /// of the curve instead: then low rates would be tried so often that one call in twenty is refused.)
-const RETURN: f64 = 5.0;
+const RECOVERY_SECS: f64 = 5.0;
 
 /// It does not fall below this: one call in a second finds out whether more are allowed.
-const LEAST: f64 = 1.0;
+const MIN_RATE: f64 = 1.0;
 
 /// The first 429 does not cut it to less than this: what a few calls measure is no rate.
-const FIRST: f64 = 10.0;
+const FIRST_RATE_MIN: f64 = 10.0;
 
 /// It does not grow beyond this multiple of what is made use of, or it would be no limit when it is needed.
-const BEYOND_USE: f64 = 2.0;
+const MAX_OVER_USAGE: f64 = 2.0;
 
 /// A rate is made use of if at least this share of it is.
-const IN_USE: f64 = 0.7;
+const UTILISED: f64 = 0.7;
 
 /// Nobody has been refused for so long: then there is no limit.
-const FORGOTTEN: Duration = Duration::from_secs(300);
+const FORGET_AFTER: Duration = Duration::from_secs(300);
 
 /// Calls may be ahead of an even pace by so much.
 const BURST: Duration = Duration::from_millis(20);
@@ -44,30 +44,30 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// A pace that adapts.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct AdaptiveRate {
     /// A limit that was asked for, in calls per second.
     fixed: Option<f64>,
     longest_pause: Duration,
-    learnt: Option<Learnt>,
-    /// When the next call is due at an even pace.
+    learned: Option<Learned>,
+    /// When the next call is due at an even rate_limit.
     next: Instant,
     meter: Meter,
 }
 
 /// A rate that 429s have taught.
 #[derive(Debug)]
-struct Learnt {
+struct Learned {
     /// What was too much, in calls per second.
-    too_much: f64,
+    w_max: f64,
     /// When that was last seen.
     at: Instant,
     rate: f64,
 }
 
-impl Pace {
+impl AdaptiveRate {
     /// No limit, or a fixed one in calls per second. A longer `Retry-After` than `longest_pause` is cut to that.
     pub(super) fn new(fixed: Option<f64>, longest_pause: Duration, now: Instant) -> Self {
-        Self { fixed, longest_pause, learnt: None, next: now, meter: Meter::new(now) }
+        Self { fixed, longest_pause, learned: None, next: now, meter: Meter::new(now) }
     }
 
     /// From now on no fixed limit, or this one in calls per second. What 429s have taught holds.
@@ -77,13 +77,13 @@ impl Pace {
 
     /// Calls per second that may be made now, if there is a limit.
     pub(super) fn rate(&mut self, now: Instant) -> Option<f64> {
-        if let Some(learnt) = &mut self.learnt {
-            learnt.grow(now, self.meter.rate(now));
+        if let Some(learned) = &mut self.learned {
+            learned.grow(now, self.meter.rate(now));
         }
-        self.learnt.take_if(|learnt| now.saturating_duration_since(learnt.at) >= FORGOTTEN);
-        match (self.fixed, self.learnt.as_ref().map(|learnt| learnt.rate)) {
-            (Some(fixed), Some(learnt)) => Some(fixed.min(learnt)),
-            (fixed, learnt) => fixed.or(learnt),
+        self.learned.take_if(|learned| now.saturating_duration_since(learned.at) >= FORGET_AFTER);
+        match (self.fixed, self.learned.as_ref().map(|learned| learned.rate)) {
+            (Some(fixed), Some(learned)) => Some(fixed.min(learned)),
+            (fixed, learned) => fixed.or(learned),
         }
     }
 
@@ -94,30 +94,30 @@ impl Pace {
         if due > now {
             return Err(due - now);
         }
-        self.next = due + Duration::from_secs_f64(1.0 / rate.max(LEAST));
+        self.next = due + Duration::from_secs_f64(1.0 / rate.max(MIN_RATE));
         Ok(())
     }
 
     /// A call was answered and not with a 429.
-    pub(super) fn answered(&mut self, now: Instant) {
+    pub(super) fn record_answer(&mut self, now: Instant) {
         self.meter.count(now);
     }
 
     /// A call that began then was answered with a 429.
-    pub(super) fn throttled(&mut self, began: Instant, retry_after: Option<Duration>, now: Instant) {
+    pub(super) fn record_throttled(&mut self, began: Instant, retry_after: Option<Duration>, now: Instant) {
         let measured = self.meter.rate(now);
-        let too_much = match &mut self.learnt {
+        let w_max = match &mut self.learned {
             // What was begun before the rate fell says nothing about it.
-            Some(learnt) if began <= learnt.at => None,
+            Some(learned) if began <= learned.at => None,
             // The measure lags behind a rate that grows, and that rate counts if use was made of it.
-            Some(learnt) => {
-                learnt.grow(now, measured);
-                Some(if measured >= learnt.rate * IN_USE { learnt.rate } else { measured })
+            Some(learned) => {
+                learned.grow(now, measured);
+                Some(if measured >= learned.rate * UTILISED { learned.rate } else { measured })
             }
-            None => Some(measured.max(FIRST)),
+            None => Some(measured.max(FIRST_RATE_MIN)),
         };
-        if let Some(too_much) = too_much {
-            self.learnt = Some(Learnt::from(too_much, now));
+        if let Some(w_max) = w_max {
+            self.learned = Some(Learned::from(w_max, now));
         }
         if let Some(pause) = retry_after.filter(|pause| *pause > PAUSE_MIN) {
             self.next = self.next.max(now + pause.min(self.longest_pause).min(PAUSE_MAX));
@@ -125,18 +125,19 @@ impl Pace {
     }
 }
 
-impl Learnt {
-    fn from(too_much: f64, now: Instant) -> Self {
-        let too_much = too_much.max(LEAST);
-        Self { too_much, at: now, rate: (too_much * CUT).max(LEAST) }
+impl Learned {
+    fn from(w_max: f64, now: Instant) -> Self {
+        let w_max = w_max.max(MIN_RATE);
+        Self { w_max, at: now, rate: (w_max * DECREASE_FACTOR).max(MIN_RATE) }
     }
 
     fn grow(&mut self, now: Instant, used: f64) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        let curve = self.too_much * (1.0 + (1.0 - CUT) * ((passed - RETURN) / RETURN).powi(3));
+        let curve =
+            self.w_max * (1.0 + (1.0 - DECREASE_FACTOR) * ((passed - RECOVERY_SECS) / RECOVERY_SECS).powi(3));
         // What it has grown to it keeps while nothing is called: jobs that wait come back in waves.
-        let most = (used * BEYOND_USE).max(self.too_much).max(self.rate);
-        self.rate = curve.clamp(LEAST, most);
+        let most = (used * MAX_OVER_USAGE).max(self.w_max).max(self.rate);
+        self.rate = curve.clamp(MIN_RATE, most);
     }
 }
 
@@ -152,7 +153,7 @@ struct Meter {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A shorter time than this says nothing about a rate.
-const MEASURABLE: f64 = 0.2;
+const MIN_SAMPLE: f64 = 0.2;
 
 impl Meter {
     fn new(now: Instant) -> Self {
@@ -160,20 +161,20 @@ impl Meter {
     }
 
     fn count(&mut self, now: Instant) {
-        self.turn(now);
+        self.roll(now);
         self.count += 1.0;
     }
 
     fn rate(&mut self, now: Instant) -> f64 {
-        self.turn(now);
+        self.roll(now);
         let passed = now.saturating_duration_since(self.began).as_secs_f64();
         match self.before {
             Some(before) => before * (1.0 - passed) + self.count,
-            None => self.count / passed.max(MEASURABLE),
+            None => self.count / passed.max(MIN_SAMPLE),
         }
     }
 
-    fn turn(&mut self, now: Instant) {
+    fn roll(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.began);
         if passed < SECOND {
             return;
@@ -213,18 +214,23 @@ mod tests {
     }
 
     /// Calls for so many seconds without end, at the pace; gives how many were answered and how many refused.
-    fn calls(pace: &mut Pace, service: &mut Service, from: Instant, seconds: u64) -> (u32, u32) {
+    fn calls(
+        rate_limit: &mut AdaptiveRate,
+        service: &mut Service,
+        from: Instant,
+        seconds: u64,
+    ) -> (u32, u32) {
         let (mut now, mut answered, mut refused) = (from, 0, 0);
         while now < from + SECOND * u32::try_from(seconds).unwrap() {
             now += Duration::from_micros(100);
-            while let Err(wait) = pace.take(now) {
+            while let Err(wait) = rate_limit.take(now) {
                 now += wait;
             }
             if service.takes(now) {
-                pace.answered(now);
+                rate_limit.record_answer(now);
                 answered += 1;
             } else {
-                pace.throttled(now, None, now);
+                rate_limit.record_throttled(now, None, now);
                 refused += 1;
             }
         }
@@ -235,9 +241,10 @@ mod tests {
     fn it_comes_near_to_what_is_allowed_and_seldom_goes_beyond() {
         for rate in [10.0, 50.0, 200.0, 1_000.0] {
             let start = Instant::now();
-            let (mut pace, mut service) = (Pace::new(None, SECOND * 3600, start), Service::new(rate, start));
-            calls(&mut pace, &mut service, start, 30);
-            let (answered, refused) = calls(&mut pace, &mut service, start + SECOND * 30, 60);
+            let (mut rate_limit, mut service) =
+                (AdaptiveRate::new(None, SECOND * 3600, start), Service::new(rate, start));
+            calls(&mut rate_limit, &mut service, start, 30);
+            let (answered, refused) = calls(&mut rate_limit, &mut service, start + SECOND * 30, 60);
             let reached = f64::from(answered) / 60.0 / rate;
             let throttled = f64::from(refused) / f64::from(answered + refused);
             assert!(reached >= 0.9, "{rate}/s: {reached}");
@@ -248,39 +255,39 @@ mod tests {
     #[test]
     fn without_a_refusal_there_is_no_limit() {
         let now = Instant::now();
-        let mut pace = Pace::new(None, SECOND * 3600, now);
-        assert!((0..10_000).all(|_| pace.take(now) == Ok(())));
-        assert_eq!(pace.rate(now), None);
+        let mut rate_limit = AdaptiveRate::new(None, SECOND * 3600, now);
+        assert!((0..10_000).all(|_| rate_limit.take(now) == Ok(())));
+        assert_eq!(rate_limit.rate(now), None);
     }
 
     #[test]
     fn a_fixed_rate_is_kept() {
         let start = Instant::now();
-        let mut pace = Pace::new(Some(50.0), SECOND * 3600, start);
+        let mut rate_limit = AdaptiveRate::new(Some(50.0), SECOND * 3600, start);
         let mut service = Service::new(1e6, start);
-        let (answered, _) = calls(&mut pace, &mut service, start, 10);
+        let (answered, _) = calls(&mut rate_limit, &mut service, start, 10);
         assert!((500..=505).contains(&answered), "{answered}");
     }
 
     #[test]
     fn who_has_to_wait_is_told_how_long() {
         let now = Instant::now();
-        let mut pace = Pace::new(Some(1.0), SECOND * 3600, now);
-        assert_eq!(pace.take(now), Ok(()));
+        let mut rate_limit = AdaptiveRate::new(Some(1.0), SECOND * 3600, now);
+        assert_eq!(rate_limit.take(now), Ok(()));
         for _ in 0..3 {
-            let wait = pace.take(now).unwrap_err();
+            let wait = rate_limit.take(now).unwrap_err();
             assert!(wait > SECOND / 2 && wait <= SECOND, "{wait:?}");
         }
-        assert_eq!(pace.take(now + SECOND), Ok(()));
+        assert_eq!(rate_limit.take(now + SECOND), Ok(()));
     }
 
     #[test]
     fn a_long_retry_after_holds_up_every_call_and_the_shortest_does_not() {
         let now = Instant::now();
         for (asked, least) in [(1, 0), (38, 38), (3_600, 60)] {
-            let mut pace = Pace::new(None, SECOND * 3600, now);
-            pace.throttled(now, Some(SECOND * asked), now);
-            let wait = pace.take(now).err().unwrap_or_default();
+            let mut rate_limit = AdaptiveRate::new(None, SECOND * 3600, now);
+            rate_limit.record_throttled(now, Some(SECOND * asked), now);
+            let wait = rate_limit.take(now).err().unwrap_or_default();
             assert_eq!(wait.as_secs(), least, "{asked}");
         }
     }
@@ -288,11 +295,12 @@ mod tests {
     #[test]
     fn it_recovers_from_nearly_nothing_though_calls_come_in_waves() {
         let start = Instant::now();
-        let (mut pace, mut service) = (Pace::new(None, SECOND * 3600, start), Service::new(0.0, start));
-        calls(&mut pace, &mut service, start, 30);
+        let (mut rate_limit, mut service) =
+            (AdaptiveRate::new(None, SECOND * 3600, start), Service::new(0.0, start));
+        calls(&mut rate_limit, &mut service, start, 30);
         let well = start + SECOND * 30;
         let mut service = Service::new(1e6, well);
-        let mut wave = |number| calls(&mut pace, &mut service, well + SECOND * 7 * number, 2).0;
+        let mut wave = |number| calls(&mut rate_limit, &mut service, well + SECOND * 7 * number, 2).0;
         let answered: u32 = (0..12).map(&mut wave).sum();
         assert!(
             answered > 1_000,
@@ -304,9 +312,9 @@ mod tests {
     #[test]
     fn refusals_of_long_ago_are_forgotten() {
         let now = Instant::now();
-        let mut pace = Pace::new(None, SECOND * 3600, now);
-        pace.throttled(now, None, now);
-        assert!(pace.rate(now).is_some());
-        assert_eq!(pace.rate(now + FORGOTTEN), None);
+        let mut rate_limit = AdaptiveRate::new(None, SECOND * 3600, now);
+        rate_limit.record_throttled(now, None, now);
+        assert!(rate_limit.rate(now).is_some());
+        assert_eq!(rate_limit.rate(now + FORGET_AFTER), None);
     }
 }

@@ -1,0 +1,397 @@
+//! Whether a call may be made now: protects Flow Service from the worker, and its parts from each other.
+//!
+//! A *part* is the smallest thing that can fail by itself: creates of a connection spec in a sandbox, look-ups in a
+//! sandbox, optional checks in a sandbox. Each has a circuit breaker, a concurrency limit that adapts, and a budget for
+//! repeated calls; an organisation has a rate and two breakers for its credentials; the host has a breaker that opens only
+//! when nothing comes back at all. What fails in one part says nothing about another.
+//!
+//! Before a job takes a slot it makes a [`Claim`]: whether its next call could be made. Each call then waits for a
+//! [`Permit`], and tells it how it ended. Jobs that have begun come first, the oldest before all others.
+//! Knows neither HTTP nor AMQP nor who has which share of the slots.
+
+mod breaker;
+mod budget;
+mod checks;
+mod concurrency;
+mod outcome;
+mod part;
+mod rate;
+mod report;
+mod state;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+pub use self::breaker::BreakerRules;
+pub use self::checks::AdmittedChecks;
+use self::outcome::Transition;
+use self::part::{PartId, Priority};
+pub use self::report::{Figures, HeldBack};
+use self::state::{Admitted, Answer, State};
+use crate::contract::ids::{ImsOrgId, SandboxName};
+use crate::flow::Failure;
+use crate::metrics::admission::AdmissionMetrics;
+
+/// What admission goes by.
+#[derive(Debug, Clone)]
+pub struct AdmissionRules {
+    /// When breakers open.
+    pub breaker: BreakerRules,
+    /// How many repeated calls may fail in the long run, as a share of the calls that succeed, from 0 to 1.
+    pub retry_share: f64,
+    /// Most calls of one organisation at a time.
+    pub concurrency: u16,
+    /// Whether limits fall and grow with how calls end.
+    pub adaptive: bool,
+    /// Most calls of one organisation in a second, if there is such a limit.
+    pub rate: Option<f64>,
+    /// Longest `Retry-After` that holds up all calls of an organisation.
+    pub longest_retry_after: Duration,
+    /// The organisations that the worker is set up for, with limits of their own; none if it is set up for none.
+    pub organisations: HashMap<ImsOrgId, OrgLimits>,
+    /// Whether no others come than those.
+    pub only_these: bool,
+}
+
+/// An organisation's own limits, where they are not those of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct OrgLimits {
+    /// Most calls at a time.
+    pub concurrency: Option<u16>,
+    /// Most calls in a second.
+    pub rate: Option<f64>,
+}
+
+/// What a call does.
+#[derive(Debug, Clone, Copy)]
+pub enum Operation<'a> {
+    /// Creates a connection.
+    Create {
+        /// Of this connection spec.
+        connection_spec_id: &'a str,
+        /// Whether an earlier attempt failed.
+        repeated: bool,
+    },
+    /// Looks for what an earlier call has done.
+    LookUp,
+    /// A check that the job can do without.
+    Check,
+}
+
+/// A call that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// For whom.
+    pub ims_org_id: &'a ImsOrgId,
+    /// Where.
+    pub sandbox_name: &'a SandboxName,
+    /// What it does.
+    pub operation: Operation<'a>,
+    /// Whether an access token has to be fetched first.
+    pub needs_token: bool,
+    /// Its job's number, see [`Admission::number`].
+    pub job: u64,
+    /// Whether its job has made a call before.
+    pub begun: bool,
+}
+
+/// Why a call may not be made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Nothing comes back from the host of Flow Service.
+    Host,
+    /// IMS issues no token for the organisation.
+    Token,
+    /// The organisation's credentials are refused.
+    Credentials,
+    /// Creates of this connection spec fail in this sandbox.
+    Creates,
+    /// Look-ups fail in this sandbox.
+    Reads,
+    /// The organisation has as many calls in flight, or in a second, as it may have.
+    Busy,
+    /// Too many repeated calls have failed lately.
+    Budget,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 7] =
+        [Self::Host, Self::Token, Self::Credentials, Self::Creates, Self::Reads, Self::Busy, Self::Budget];
+
+    /// The reason in logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host_down",
+            Self::Token => "token_unavailable",
+            Self::Credentials => "credentials_refused",
+            Self::Creates => "creates_fail",
+            Self::Reads => "reads_fail",
+            Self::Busy => "organisation_busy",
+            Self::Budget => "retry_budget",
+        }
+    }
+
+    /// For a person.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Host => "Flow Service cannot be reached",
+            Self::Token => "IMS issues no access token for the organisation",
+            Self::Credentials => "the organisation's credentials are refused",
+            Self::Creates => "creates of this connection spec fail in this sandbox",
+            Self::Reads => "look-ups fail in this sandbox",
+            Self::Busy => "the organisation has as many calls in flight as it may have",
+            Self::Budget => "too many repeated calls have failed lately",
+        }
+    }
+}
+
+/// What a breaker stands before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BreakerScope {
+    /// The way to Flow Service.
+    Host,
+    /// IMS, for one organisation's tokens.
+    Token,
+    /// One organisation's credentials.
+    Credentials,
+    /// Creates of one connection spec in one sandbox.
+    Create,
+    /// Look-ups in one sandbox.
+    LookUp,
+    /// Optional checks in one sandbox.
+    Check,
+}
+
+impl BreakerScope {
+    /// Every scope.
+    pub const ALL: [Self; 6] =
+        [Self::Host, Self::Token, Self::Credentials, Self::Create, Self::LookUp, Self::Check];
+
+    /// The scope in logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Token => "token",
+            Self::Credentials => "credentials",
+            Self::Create => "create",
+            Self::LookUp => "look_up",
+            Self::Check => "check",
+        }
+    }
+}
+
+/// A call may not be made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", reason.explanation())]
+pub struct Rejected {
+    /// Why.
+    pub reason: Reason,
+    /// When it is worth asking again.
+    pub retry_at: Instant,
+}
+
+/// Decides about calls. Clones decide together.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// Counts the changes of breakers.
+    changes: watch::Sender<u64>,
+    numbers: AtomicU64,
+    metrics: AdmissionMetrics,
+}
+
+impl Admission {
+    /// Knows nothing bad of anybody.
+    pub fn new(rules: AdmissionRules, metrics: AdmissionMetrics) -> Self {
+        let state = Mutex::new(State::new(rules, Instant::now()));
+        let (changes, _) = watch::channel(0);
+        let inner = Inner { state, changes, numbers: AtomicU64::new(0), metrics };
+        let admission = Self { inner: Arc::new(inner) };
+        admission.refresh();
+        admission
+    }
+
+    /// A number for a job, higher than those before.
+    pub fn number(&self) -> u64 {
+        self.inner.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells when a breaker has changed: then those whose claim was rejected may ask again.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Whether the call could be made now. Where only one may, to find out, it is kept for this job until the claim is
+    /// dropped.
+    pub fn claim(&self, call: Call<'_>) -> Result<Claim, Rejected> {
+        let (part, jobs_max) = self.inner.state().claim(&call, Instant::now())?;
+        Ok(Claim { inner: Arc::clone(&self.inner), part, job: call.job, jobs_max })
+    }
+
+    /// Waits until the call may be made, for `patience` at the most. Safe to drop.
+    pub async fn admit(&self, call: Call<'_>, patience: Duration) -> Result<Permit, Rejected> {
+        let inner = &self.inner;
+        let asked = Instant::now();
+        let part = inner.state().part_of(&call, asked);
+        let admitted = inner.admitted(&part, &call, asked + patience).await;
+        let admitted = admitted.inspect_err(|rejected| inner.metrics.rejected(rejected.reason))?;
+        let began = Instant::now();
+        inner.metrics.admitted(began - asked);
+        Ok(Permit { inner: Arc::clone(inner), admitted: Some(admitted), began })
+    }
+
+    /// The job's create has taken effect although its answer was lost.
+    pub fn confirm_create(&self, ims_org_id: &ImsOrgId, sandbox_name: &SandboxName, spec: &str) {
+        let operation = Operation::Create { connection_spec_id: spec, repeated: false };
+        let call = Call { ims_org_id, sandbox_name, operation, needs_token: false, job: 0, begun: true };
+        let mut state = self.inner.state();
+        let part = state.part_of(&call, Instant::now());
+        let transitions = state.confirmed(&part, Instant::now());
+        drop(state);
+        self.inner.report(&transitions, &part, None);
+    }
+
+    /// From now on the worker is set up for these organisations. What was learnt of those that stay holds; for those with
+    /// new credentials (`renewed`) one call may try them at once.
+    pub fn set_organisations(
+        &self,
+        organisations: HashMap<ImsOrgId, OrgLimits>,
+        renewed: &HashSet<ImsOrgId>,
+    ) {
+        let gone = self.inner.state().set_organisations(organisations, renewed, Instant::now());
+        self.inner.metrics.forget(&gone);
+        self.inner.changes.send_modify(|changes| *changes += 1);
+    }
+}
+
+impl Inner {
+    async fn admitted(
+        self: &Arc<Self>,
+        part: &PartId,
+        call: &Call<'_>,
+        until: Instant,
+    ) -> Result<Admitted, Rejected> {
+        let notify = Arc::new(Notify::new());
+        let mut waiting = None;
+        loop {
+            let asked = self.state().admit(part, call, &notify, Instant::now());
+            let due = match asked {
+                Ok(Answer::Admitted(admitted)) => return Ok(admitted),
+                Ok(Answer::Wait(due)) => due.unwrap_or(until).min(until),
+                Err(rejected) => return Err(rejected),
+            };
+            let priority = Priority { not_begun: !call.begun, job: call.job };
+            waiting.get_or_insert_with(|| Waiting { inner: Arc::clone(self), part: part.clone(), priority });
+            // Whether it is time or something has ended, the state knows.
+            drop(timeout_at(due, notify.notified()).await);
+            if Instant::now() >= until {
+                return Err(Rejected { reason: Reason::Busy, retry_at: until });
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, transitions: &[Transition], part: &PartId, failure: Option<&Failure>) {
+        for Transition { scope, opened } in transitions {
+            let breaker = scope.as_str();
+            let ims_org_id = part.ims_org_id.as_ref().map(ImsOrgId::as_str);
+            let sandbox_name = part.sandbox_name.as_ref().map(SandboxName::as_str);
+            let connection_spec_id = part.connection_spec_id();
+            if *opened {
+                self.metrics.opened(*scope);
+                let error = failure.map(tracing::field::display);
+                warn!(
+                    breaker,
+                    ims_org_id,
+                    sandbox_name,
+                    connection_spec_id,
+                    error,
+                    "circuit breaker opened: these calls fail and are held back, others go on"
+                );
+            } else {
+                info!(
+                    breaker,
+                    ims_org_id,
+                    sandbox_name,
+                    connection_spec_id,
+                    "circuit breaker closed: these calls succeed again"
+                );
+            }
+        }
+        if !transitions.is_empty() {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+}
+
+/// A place among those that wait for a permit.
+struct Waiting {
+    inner: Arc<Inner>,
+    part: PartId,
+    priority: Priority,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.inner.state().forget_waiter(&self.part, self.priority);
+    }
+}
+
+/// The prospect of a call; where a breaker is half-open, the right to be the one that probes.
+#[derive(Debug)]
+pub struct Claim {
+    inner: Arc<Inner>,
+    part: PartId,
+    job: u64,
+    /// The most jobs of its organisation in flight that are of use, while its calls are scarce.
+    pub jobs_max: Option<u32>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.inner.state().release(&self.part, self.job);
+    }
+}
+
+/// Permission for one call.
+#[derive(Debug)]
+pub struct Permit {
+    inner: Arc<Inner>,
+    admitted: Option<Admitted>,
+    began: Instant,
+}
+
+impl Permit {
+    /// The call has ended, with an answer or a failure.
+    pub fn ended(mut self, failure: Option<&Failure>) {
+        let Some(admitted) = self.admitted.take() else { return };
+        let transitions = self.inner.state().ended(&admitted, self.began, failure, Instant::now());
+        self.inner.report(&transitions, &admitted.part, failure);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(admitted) = self.admitted.take() {
+            self.inner.state().ignored(&admitted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

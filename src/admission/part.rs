@@ -1,0 +1,180 @@
+//! The parts of Flow Service, each of which can fail by itself, and what is known of an organisation as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, BreakerRules, JobNumber};
+use super::budget::Budget;
+use super::concurrency::{ConcurrencyLimit, whole};
+use super::rate::AdaptiveRate;
+use super::{AdmissionRules, Call, Operation, OrgLimits};
+use crate::contract::ids::{ImsOrgId, SandboxName};
+
+/// What has not been used for this long is forgotten when others need its place.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+/// A credential counts as refused after this many refusals without a success between them: a single one can be a slip.
+const REFUSALS: u32 = 2;
+
+/// An organisation with a rate may have as many jobs in flight as it can make calls in this time: enough to use the rate,
+/// few enough that those which have begun come to an end.
+const JOBS_AHEAD: Duration = Duration::from_secs(3);
+
+/// But not fewer than this.
+const JOBS_MIN: f64 = 4.0;
+
+/// What a call does. Reads and writes fail apart, and so do checks that no job depends on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Creates connections of this connection spec.
+    Create(String),
+    /// Looks connections up.
+    LookUp,
+    /// Optional checks: connection specs, and how a new connection fares.
+    Check,
+}
+
+/// A part, by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PartId {
+    /// `None` stands for all organisations beyond those that can be remembered.
+    pub(super) ims_org_id: Option<ImsOrgId>,
+    pub(super) sandbox_name: Option<SandboxName>,
+    pub(super) kind: Kind,
+}
+
+impl PartId {
+    pub(super) fn of(call: &Call<'_>) -> Self {
+        let kind = match call.operation {
+            Operation::Create { connection_spec_id, .. } => Kind::Create(connection_spec_id.to_owned()),
+            Operation::LookUp => Kind::LookUp,
+            Operation::Check => Kind::Check,
+        };
+        Self {
+            ims_org_id: Some(call.ims_org_id.clone()),
+            sandbox_name: Some(call.sandbox_name.clone()),
+            kind,
+        }
+    }
+
+    /// Stands for all parts that cannot be remembered one by one.
+    pub(super) fn among_others(self) -> Self {
+        let kind = match self.kind {
+            Kind::Create(_) => Kind::Create(String::new()),
+            kind => kind,
+        };
+        Self { ims_org_id: None, sandbox_name: None, kind }
+    }
+
+    pub(super) fn is_create(&self) -> bool {
+        matches!(self.kind, Kind::Create(_))
+    }
+}
+
+/// What is known of a part.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) breaker: Breaker,
+    pub(super) concurrency: ConcurrencyLimit,
+    pub(super) budget: Budget,
+    pub(super) in_flight: u32,
+    /// How its last failed call ended, for a person.
+    pub(super) last_failure: Option<String>,
+    pub(super) used_at: Instant,
+}
+
+impl Part {
+    pub(super) fn new(rules: &AdmissionRules, max: u32, now: Instant) -> Self {
+        Self {
+            breaker: Breaker::new(rules.breaker, now),
+            concurrency: ConcurrencyLimit::new(max, rules.adaptive, now),
+            budget: Budget::new(rules.retry_share, now),
+            in_flight: 0,
+            last_failure: None,
+            used_at: now,
+        }
+    }
+
+    pub(super) fn is_forgettable(&self, now: Instant) -> bool {
+        self.in_flight == 0
+            && self.breaker.is_closed()
+            && now.saturating_duration_since(self.used_at) >= FORGET_AFTER
+    }
+}
+
+/// A call that waits for its permit.
+#[derive(Debug, Clone)]
+pub(super) struct Waiter {
+    pub(super) part: PartId,
+    pub(super) notify: Arc<Notify>,
+}
+
+/// Jobs that have begun come before those that have not, and the oldest first: so that scarce calls bring jobs to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Priority {
+    pub(super) not_begun: bool,
+    pub(super) job: JobNumber,
+}
+
+/// What is known of an organisation: its rate, and whether its credentials are good.
+#[derive(Debug)]
+pub(super) struct Organisation {
+    pub(super) rate: AdaptiveRate,
+    pub(super) max_in_flight: u32,
+    pub(super) in_flight: u32,
+    /// Whether IMS issues tokens for it.
+    pub(super) token: Breaker,
+    /// Whether its credentials are accepted.
+    pub(super) credentials: Breaker,
+    pub(super) waiting: BTreeMap<Priority, Waiter>,
+    pub(super) created_at: Option<Instant>,
+    used_at: Instant,
+}
+
+impl Organisation {
+    pub(super) fn new(ims_org_id: Option<&ImsOrgId>, rules: &AdmissionRules, now: Instant) -> Self {
+        let (max_in_flight, rate) = rules.limits_of(ims_org_id);
+        let refusals = BreakerRules { failures: REFUSALS, ratio: f64::INFINITY, ..rules.breaker };
+        Self {
+            rate: AdaptiveRate::new(rate, rules.longest_retry_after, now),
+            max_in_flight,
+            in_flight: 0,
+            token: Breaker::new(rules.breaker, now),
+            credentials: Breaker::new(refusals, now),
+            waiting: BTreeMap::new(),
+            created_at: None,
+            used_at: now,
+        }
+    }
+
+    pub(super) fn touch(&mut self, now: Instant) {
+        self.used_at = now;
+    }
+
+    pub(super) fn is_forgettable(&self, now: Instant) -> bool {
+        self.in_flight == 0
+            && self.waiting.is_empty()
+            && self.token.is_closed()
+            && self.credentials.is_closed()
+            && now.saturating_duration_since(self.used_at) >= FORGET_AFTER
+    }
+
+    /// The most jobs that there is any use in having in flight, if calls are scarce.
+    pub(super) fn jobs_max(&mut self, now: Instant) -> Option<u32> {
+        let rate = self.rate.rate(now)?;
+        Some(whole((rate * JOBS_AHEAD.as_secs_f64()).max(JOBS_MIN)))
+    }
+}
+
+impl AdmissionRules {
+    /// Most calls of an organisation at a time, and in a second, if there is such a limit.
+    pub(super) fn limits_of(&self, ims_org_id: Option<&ImsOrgId>) -> (u32, Option<f64>) {
+        let own = ims_org_id.and_then(|id| self.organisations.get(id)).copied();
+        let OrgLimits { concurrency, rate } = own.unwrap_or_default();
+        (u32::from(concurrency.unwrap_or(self.concurrency)), rate.or(self.rate))
+    }
+}

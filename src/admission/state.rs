@@ -1,0 +1,263 @@
+//! All that admission knows, and whether it lets a call through. Pure: takes the time as an argument.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, JobNumber, Ticket};
+use super::part::{Organisation, Part, PartId, Priority, Waiter};
+use super::{AdmissionRules, Call, Operation, Reason, Rejected};
+use crate::contract::ids::ImsOrgId;
+
+/// Organisations that are remembered one by one, and parts. What has been quiet is forgotten first; all beyond share what is
+/// known of one.
+const ORGANISATIONS_MAX: usize = 1024;
+const PARTS_MAX: usize = 4096;
+
+/// A create that succeeded this recently shows that Flow Service as a whole is there.
+const RECENT_CREATE: Duration = Duration::from_secs(10);
+
+/// What the budget does not allow is asked again after this.
+const BUDGET_WAIT: Duration = Duration::from_secs(5);
+
+/// See [`super::Admission`]; this is what it decides by.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) rules: AdmissionRules,
+    /// The way to the host: it fails when nothing comes back at all.
+    pub(super) host: Breaker,
+    pub(super) parts: BTreeMap<PartId, Part>,
+    /// `None` stands for all beyond those that are remembered.
+    pub(super) organisations: BTreeMap<Option<ImsOrgId>, Organisation>,
+}
+
+/// A call that was let through.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) part: PartId,
+    pub(super) job: JobNumber,
+    pub(super) repeated: bool,
+    pub(super) host: Ticket,
+    pub(super) own: Ticket,
+    pub(super) credentials: Ticket,
+    /// If a token has to be fetched.
+    pub(super) token: Option<Ticket>,
+}
+
+/// What is told to a call that is not rejected.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Admitted(Admitted),
+    /// To ask again then, or when notified.
+    Wait(Option<Instant>),
+}
+
+impl State {
+    pub(super) fn new(rules: AdmissionRules, now: Instant) -> Self {
+        let organisations = rules
+            .organisations
+            .keys()
+            .map(|id| (Some(id.clone()), Organisation::new(Some(id), &rules, now)))
+            .collect();
+        Self { host: Breaker::new(rules.breaker, now), parts: BTreeMap::new(), organisations, rules }
+    }
+
+    /// The part that a call concerns, remembered from now on.
+    pub(super) fn part_of(&mut self, call: &Call<'_>, now: Instant) -> PartId {
+        let mut id = PartId::of(call);
+        if self.parts.contains_key(&id) {
+            return id;
+        }
+        if self.parts.len() >= PARTS_MAX {
+            self.parts.retain(|_, part| !part.is_forgettable(now));
+        }
+        let known = self.organisations.contains_key(&id.ims_org_id);
+        if !known && self.organisations.len() >= ORGANISATIONS_MAX {
+            let configured = &self.rules.organisations;
+            self.organisations.retain(|id, organisation| {
+                id.as_ref().is_some_and(|id| configured.contains_key(id)) || !organisation.is_forgettable(now)
+            });
+        }
+        if self.parts.len() >= PARTS_MAX || (!known && self.organisations.len() >= ORGANISATIONS_MAX) {
+            id = id.among_others();
+        }
+        let trial = id.is_create() && self.is_service_failing(now);
+        let (max, _) = self.rules.limits_of(id.ims_org_id.as_ref());
+        let (rules, owner) = (&self.rules, id.ims_org_id.clone());
+        let organisation = || Organisation::new(owner.as_ref(), rules, now);
+        self.organisations.entry(id.ims_org_id.clone()).or_insert_with(organisation);
+        self.parts.entry(id.clone()).or_insert_with(|| {
+            let mut part = Part::new(rules, max, now);
+            // Nothing bad is known of it, but of all others: one call finds out.
+            if trial {
+                part.breaker.half_open();
+            }
+            part
+        });
+        id
+    }
+
+    /// Whether creates fail for at least two organisations, or for the only one, and succeed for nobody.
+    pub(super) fn is_service_failing(&self, now: Instant) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < RECENT_CREATE;
+        if self.organisations.values().filter_map(|organisation| organisation.created_at).any(recent) {
+            return false;
+        }
+        let failing = self.parts.iter().filter(|(id, part)| id.is_create() && !part.breaker.is_closed());
+        let mut failing: Vec<_> = failing.map(|(id, _)| &id.ims_org_id).collect();
+        failing.dedup();
+        failing.len() >= 2.min(self.organisations.len()) && !failing.is_empty()
+    }
+
+    /// Why the call may not be made, if that is so: what it would need does not work for now.
+    pub(super) fn rejection(&mut self, id: &PartId, call: &Call<'_>, now: Instant) -> Option<Rejected> {
+        let Some(organisation) = self.organisations.get_mut(&id.ims_org_id) else { return None };
+        let Some(part) = self.parts.get_mut(id) else { return None };
+        (organisation.touch(now), part.used_at = now);
+        let reason = if !self.host.allows(call.job, now) {
+            Reason::Host
+        } else if !organisation.credentials.allows(call.job, now) {
+            Reason::Credentials
+        } else if call.needs_token && !organisation.token.allows(call.job, now) {
+            Reason::Token
+        } else if !part.breaker.allows(call.job, now) {
+            id.kind.held_back()
+        } else if call.operation.is_repeated() && part.breaker.is_closed() && !part.budget.allows(now) {
+            return Some(Rejected { reason: Reason::Budget, retry_at: now + BUDGET_WAIT });
+        } else {
+            return None;
+        };
+        let breakers = [&self.host, &organisation.credentials, &organisation.token, &part.breaker];
+        let next = breakers.into_iter().filter_map(Breaker::next_probe_at).max();
+        Some(Rejected { reason, retry_at: next.unwrap_or(now + self.rules.breaker.longest_pause) })
+    }
+
+    /// Keeps the next probe for this job, where one is due; gives the most jobs of its organisation that are of use.
+    pub(super) fn claim(&mut self, call: &Call<'_>, now: Instant) -> Result<(PartId, Option<u32>), Rejected> {
+        let id = self.part_of(call, now);
+        if let Some(rejected) = self.rejection(&id, call, now) {
+            return Err(rejected);
+        }
+        for breaker in self.breakers(&id, call.needs_token) {
+            breaker.claim(call.job, now);
+        }
+        let part_max = self.parts.get(&id).and_then(|part| part.concurrency.jobs_max());
+        let by_rate = self.organisations.get_mut(&id.ims_org_id).and_then(|one| one.jobs_max(now));
+        Ok((id, by_rate.into_iter().chain(part_max).min()))
+    }
+
+    /// The job makes no call now: the next one may probe.
+    pub(super) fn release(&mut self, id: &PartId, job: JobNumber) {
+        for breaker in self.breakers(id, true) {
+            breaker.release(job);
+        }
+        self.wake(&id.ims_org_id, job);
+    }
+
+    fn breakers(&mut self, id: &PartId, needs_token: bool) -> impl Iterator<Item = &mut Breaker> {
+        let part = self.parts.get_mut(id).map(|part| &mut part.breaker);
+        let organisation = self.organisations.get_mut(&id.ims_org_id).into_iter().flat_map(move |one| {
+            [Some(&mut one.credentials), Some(&mut one.token).filter(|_| needs_token)].into_iter().flatten()
+        });
+        [&mut self.host].into_iter().chain(part).chain(organisation)
+    }
+
+    /// Lets the call through, if it is its turn and there is room; else it waits among those of its organisation.
+    pub(super) fn admit(
+        &mut self,
+        id: &PartId,
+        call: &Call<'_>,
+        notify: &Arc<Notify>,
+        now: Instant,
+    ) -> Result<Answer, Rejected> {
+        if let Some(rejected) = self.rejection(id, call, now) {
+            return Err(rejected);
+        }
+        let priority = Priority { not_begun: !call.begun, job: call.job };
+        let wait = match self.first_in_line(id, priority) {
+            true => self.take_rate(id, now),
+            false => Err(None),
+        };
+        if let Err(until) = wait {
+            let waiter = || Waiter { part: id.clone(), notify: Arc::clone(notify) };
+            if let Some(organisation) = self.organisations.get_mut(&id.ims_org_id) {
+                organisation.waiting.entry(priority).or_insert_with(waiter);
+            }
+            return Ok(Answer::Wait(until));
+        }
+        Ok(Answer::Admitted(self.let_through(id, call, priority, now)))
+    }
+
+    /// Whether there is room for one more call of the part, and nobody comes before it for whom there is.
+    fn first_in_line(&self, id: &PartId, priority: Priority) -> bool {
+        let Some(organisation) = self.organisations.get(&id.ims_org_id) else { return false };
+        let has_room =
+            |id: &PartId| self.parts.get(id).is_some_and(|part| part.concurrency.allows(part.in_flight));
+        organisation.in_flight < organisation.max_in_flight
+            && has_room(id)
+            && !organisation.waiting.range(..priority).any(|(_, waiter)| has_room(&waiter.part))
+    }
+
+    fn take_rate(&mut self, id: &PartId, now: Instant) -> Result<(), Option<Instant>> {
+        let Some(organisation) = self.organisations.get_mut(&id.ims_org_id) else { return Err(None) };
+        organisation.rate.take(now).map_err(|wait| Some(now + wait))
+    }
+
+    fn let_through(&mut self, id: &PartId, call: &Call<'_>, priority: Priority, now: Instant) -> Admitted {
+        let (host, job) = (self.host.admit(call.job, now), call.job);
+        let (mut own, mut credentials, mut token) = (host, host, None);
+        if let Some(part) = self.parts.get_mut(id) {
+            own = part.breaker.admit(job, now);
+            part.in_flight += 1;
+            part.concurrency.began(part.in_flight);
+        }
+        if let Some(organisation) = self.organisations.get_mut(&id.ims_org_id) {
+            credentials = organisation.credentials.admit(job, now);
+            token = call.needs_token.then(|| organisation.token.admit(job, now));
+            organisation.in_flight += 1;
+            organisation.waiting.remove(&priority);
+        }
+        self.wake(&id.ims_org_id, job);
+        let repeated = call.operation.is_repeated();
+        Admitted { part: id.clone(), job, repeated, host, own, credentials, token }
+    }
+
+    /// A call does not wait any more.
+    pub(super) fn forget_waiter(&mut self, id: &PartId, priority: Priority) {
+        if let Some(organisation) = self.organisations.get_mut(&id.ims_org_id) {
+            organisation.waiting.remove(&priority);
+        }
+        self.wake(&id.ims_org_id, priority.job);
+    }
+
+    /// Something has ended of which there can be only so many: tells the first that can go on.
+    pub(super) fn wake(&self, ims_org_id: &Option<ImsOrgId>, except: JobNumber) {
+        let Some(organisation) = self.organisations.get(ims_org_id) else { return };
+        if organisation.in_flight >= organisation.max_in_flight {
+            return;
+        }
+        let can_go_on = |(priority, waiter): &(&Priority, &Waiter)| {
+            let part = self.parts.get(&waiter.part);
+            priority.job != except && part.is_some_and(|part| part.concurrency.allows(part.in_flight))
+        };
+        if let Some((_, waiter)) = organisation.waiting.iter().find(can_go_on) {
+            waiter.notify.notify_one();
+        }
+    }
+
+    /// A breaker has changed: all that wait look again.
+    pub(super) fn wake_all(&self) {
+        for waiter in self.organisations.values().flat_map(|one| one.waiting.values()) {
+            waiter.notify.notify_one();
+        }
+    }
+}
+
+impl Operation<'_> {
+    fn is_repeated(&self) -> bool {
+        matches!(self, Self::Create { repeated: true, .. })
+    }
+}

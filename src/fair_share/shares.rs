@@ -1,0 +1,284 @@
+//! Who may have how many slots. Pure, and without a clock: only present demand counts.
+
+use std::collections::BTreeMap;
+
+use super::Tenant;
+
+/// One slot in this many is never borrowed.
+const RESERVED: u32 = 16;
+
+/// A job that wants a slot.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    /// Requests wait in the order of their numbers.
+    pub(super) number: u64,
+    pub(super) tenant: Tenant,
+    /// The most that the tenant is to have.
+    pub(super) max: u32,
+}
+
+/// The slots, and who has them.
+#[derive(Debug)]
+pub(super) struct Shares {
+    slots: u32,
+    /// Slots that nobody borrows.
+    reserved: u32,
+    in_use: u32,
+    /// Those that have jobs here now.
+    tenants: BTreeMap<String, Demand>,
+    waiting: BTreeMap<u64, Request>,
+}
+
+/// What a tenant has and wants.
+#[derive(Debug, Default)]
+struct Demand {
+    in_use: u32,
+    members: BTreeMap<String, Member>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Member {
+    in_use: u32,
+    waiting: u32,
+}
+
+impl Shares {
+    pub(super) fn new(slots: u32) -> Self {
+        let reserved = always_reserved(slots);
+        Self { slots, reserved, in_use: 0, tenants: BTreeMap::new(), waiting: BTreeMap::new() }
+    }
+
+    /// Grants a slot at once if one may be had, and else lets the request wait; whether it was granted.
+    pub(super) fn request(&mut self, request: &Request) -> bool {
+        self.member(&request.tenant).waiting += 1;
+        // Whoever waits longer, and could go on, has been granted its slot already.
+        if self.may_have(&request.tenant, request.max) {
+            self.grant(&request.tenant);
+            return true;
+        }
+        self.waiting.insert(request.number, request.clone());
+        false
+    }
+
+    /// A job does not want its slot any more; gives the requests that are granted now.
+    pub(super) fn withdraw(&mut self, request: &Request) -> Vec<u64> {
+        self.waiting.remove(&request.number);
+        let member = self.member(&request.tenant);
+        member.waiting = member.waiting.saturating_sub(1);
+        self.forget_if_idle(&request.tenant);
+        self.grant_waiting()
+    }
+
+    /// A job has ended; gives the requests that are granted now.
+    pub(super) fn release(&mut self, tenant: &Tenant) -> Vec<u64> {
+        self.in_use = self.in_use.saturating_sub(1);
+        if let Some(demand) = self.tenants.get_mut(&tenant.name) {
+            demand.in_use = demand.in_use.saturating_sub(1);
+        }
+        let member = self.member(tenant);
+        member.in_use = member.in_use.saturating_sub(1);
+        self.forget_if_idle(tenant);
+        self.grant_waiting()
+    }
+
+    /// Keeps at least this many slots from being borrowed; gives the requests that are granted now.
+    pub(super) fn keep_free(&mut self, slots: u32) -> Vec<u64> {
+        self.reserved = slots.clamp(always_reserved(self.slots), self.slots / 2 + 1);
+        self.grant_waiting()
+    }
+
+    /// Whether the tenant has as many as it is to have.
+    pub(super) fn is_at_max(&self, request: &Request) -> bool {
+        self.tenants.get(&request.tenant.name).is_some_and(|demand| demand.in_use >= request.max)
+    }
+
+    /// Slots in use, by tenant.
+    pub(super) fn in_use(&self) -> BTreeMap<String, u32> {
+        self.tenants.iter().map(|(name, demand)| (name.clone(), demand.in_use)).collect()
+    }
+
+    /// Whether a job of this tenant may have a slot: one of its own share, or a borrowed one.
+    fn may_have(&self, tenant: &Tenant, max: u32) -> bool {
+        let Some(demand) = self.tenants.get(&tenant.name) else { return false };
+        let own = demand.members.get(&tenant.member).copied().unwrap_or_default();
+        let shared = self.slots - self.reserved;
+        let share = (shared / count(self.tenants.len()) / count(demand.members.len())).max(1);
+        let limit = if own.in_use < share { self.slots } else { shared };
+        self.in_use < limit && demand.in_use < max
+    }
+
+    fn grant(&mut self, tenant: &Tenant) {
+        self.in_use += 1;
+        let member = self.member(tenant);
+        member.waiting = member.waiting.saturating_sub(1);
+        member.in_use += 1;
+        if let Some(demand) = self.tenants.get_mut(&tenant.name) {
+            demand.in_use += 1;
+        }
+    }
+
+    /// In the order in which they came; those that may not have one do not keep others from theirs.
+    fn grant_waiting(&mut self) -> Vec<u64> {
+        let mut granted = Vec::new();
+        while self.in_use < self.slots {
+            let next = self.waiting.values().find(|request| self.may_have(&request.tenant, request.max));
+            let Some(next) = next.map(|request| request.number).and_then(|it| self.waiting.remove(&it))
+            else {
+                break;
+            };
+            self.grant(&next.tenant);
+            granted.push(next.number);
+        }
+        granted
+    }
+
+    fn member(&mut self, tenant: &Tenant) -> &mut Member {
+        let demand = self.tenants.entry(tenant.name.clone()).or_default();
+        demand.members.entry(tenant.member.clone()).or_default()
+    }
+
+    fn forget_if_idle(&mut self, tenant: &Tenant) {
+        let Some(demand) = self.tenants.get_mut(&tenant.name) else { return };
+        demand.members.retain(|_, member| member.in_use + member.waiting > 0);
+        if demand.members.is_empty() {
+            self.tenants.remove(&tenant.name);
+        }
+    }
+}
+
+/// At least one, unless there is only one at all.
+fn always_reserved(slots: u32) -> u32 {
+    slots.div_ceil(RESERVED).min(slots - 1)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tenant(name: &str, member: &str) -> Tenant {
+        Tenant { name: name.to_owned(), member: member.to_owned() }
+    }
+
+    /// Asks for this many slots; gives how many were granted at once.
+    fn ask(shares: &mut Shares, of: &Tenant, number: u32) -> u32 {
+        let first = shares.waiting.keys().last().copied().unwrap_or_default() + 1_000;
+        let requests = (first..).take(usize::try_from(number).unwrap());
+        let ask = |number| shares.request(&Request { number, tenant: of.clone(), max: u32::MAX });
+        u32::try_from(requests.map(ask).filter(|granted| *granted).count()).unwrap()
+    }
+
+    fn held(shares: &Shares, name: &str) -> u32 {
+        shares.in_use().get(name).copied().unwrap_or_default()
+    }
+
+    #[test]
+    fn one_alone_may_have_all_but_the_reserve() {
+        for (slots, expected) in [(1, 1), (2, 1), (10, 9), (100, 93), (256, 240)] {
+            let mut shares = Shares::new(slots);
+            assert_eq!(ask(&mut shares, &tenant("A", "a"), 1_000), expected, "{slots}");
+        }
+    }
+
+    #[test]
+    fn a_newcomer_finds_a_slot_beside_a_flood() {
+        let mut shares = Shares::new(64);
+        ask(&mut shares, &tenant("A", "a"), 1_000);
+        assert_eq!(ask(&mut shares, &tenant("B", "b"), 3), 3);
+    }
+
+    #[test]
+    fn a_quiet_crowd_leaves_the_rest_to_the_busy() {
+        let mut shares = Shares::new(32);
+        for number in 0..4 {
+            assert_eq!(ask(&mut shares, &tenant(&format!("quiet {number}"), "a"), 1), 1);
+        }
+        assert_eq!(ask(&mut shares, &tenant("busy", "a"), 100), 26);
+        for number in 0..4 {
+            shares.release(&tenant(&format!("quiet {number}"), "a"));
+        }
+        assert_eq!(held(&shares, "busy"), 30, "what others do not use is lent");
+    }
+
+    #[test]
+    fn two_floods_end_up_with_equal_shares() {
+        let mut shares = Shares::new(64);
+        let (a, b) = (tenant("A", "a"), tenant("B", "b"));
+        ask(&mut shares, &a, 1_000);
+        ask(&mut shares, &b, 1_000);
+        for _ in 0..200 {
+            for one in [&a, &b] {
+                if held(&shares, &one.name) > 0 {
+                    shares.release(one);
+                }
+            }
+        }
+        assert!(held(&shares, "A").abs_diff(held(&shares, "B")) <= 4, "{:?}", shares.in_use());
+    }
+
+    #[test]
+    fn a_slow_member_leaves_its_tenants_others_their_part() {
+        let mut shares = Shares::new(64);
+        ask(&mut shares, &tenant("A", "slow"), 1_000);
+        assert_eq!(ask(&mut shares, &tenant("A", "fast"), 4), 4);
+    }
+
+    #[test]
+    fn no_tenant_has_more_than_its_maximum() {
+        let mut shares = Shares::new(64);
+        let of = |number| Request { number, tenant: tenant("A", "a"), max: 2 };
+        assert!(shares.request(&of(1)) && shares.request(&of(2)) && !shares.request(&of(3)));
+        assert!(shares.is_at_max(&of(3)));
+        assert_eq!(shares.release(&tenant("A", "a")), [3]);
+    }
+
+    #[test]
+    fn what_is_kept_free_is_not_borrowed() {
+        let mut shares = Shares::new(64);
+        shares.keep_free(32);
+        assert_eq!(ask(&mut shares, &tenant("A", "a"), 1_000), 32);
+        assert_eq!(shares.keep_free(0).len(), 28, "all but the reserve");
+    }
+
+    proptest! {
+        #[test]
+        fn slots_are_never_more_than_there_are_nor_lost(
+            slots in 1_u32..40,
+            steps in proptest::collection::vec((0..4_u8, 0..3_u8, any::<bool>()), 1..300),
+        ) {
+            let mut shares = Shares::new(slots);
+            let (mut held, mut waiting): (Vec<Tenant>, Vec<Request>) = (Vec::new(), Vec::new());
+            for (number, (name, member, comes)) in steps.into_iter().enumerate() {
+                let tenant = tenant(&name.to_string(), &member.to_string());
+                let granted = if comes {
+                    let request = Request { number: number as u64, tenant, max: u32::MAX };
+                    if shares.request(&request) { held.push(request.tenant) } else { waiting.push(request) }
+                    Vec::new()
+                } else if let Some(one) = held.pop() {
+                    shares.release(&one)
+                } else {
+                    Vec::new()
+                };
+                for number in granted {
+                    let at = waiting.iter().position(|request| request.number == number).unwrap();
+                    held.push(waiting.remove(at).tenant);
+                }
+                prop_assert!(held.len() <= slots as usize);
+                prop_assert_eq!(shares.in_use as usize, held.len());
+                prop_assert!(waiting.is_empty() || held.len() + shares.reserved as usize >= slots as usize);
+            }
+            while let Some(one) = held.pop() {
+                for number in shares.release(&one) {
+                    let at = waiting.iter().position(|request| request.number == number).unwrap();
+                    held.push(waiting.remove(at).tenant);
+                }
+            }
+            prop_assert!(waiting.is_empty() && shares.tenants.is_empty());
+        }
+    }
+}

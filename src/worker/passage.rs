@@ -1,0 +1,313 @@
+//! When a job that cannot run now is moved to another queue, so that others behind it can be looked at. Pure: takes the time
+//! as an argument.
+//!
+//! A job is moved out of the job queue once; what waits in the other two goes round at bounded rates, and only while
+//! something waits behind it. Where slots come free so fast that the queue moves anyway, nothing is moved: that would only
+//! cost the broker.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::broker::intake::Source;
+use crate::retry::policy::HELD_MAX;
+
+/// Jobs of the job queue are moved to the overflow when some have waited for slots this long without a break.
+const BLOCKED: Duration = Duration::from_millis(300);
+
+/// But not while this many jobs a second are done.
+const FAST: u32 = 2_000;
+
+/// Over which that is counted.
+const WINDOW: Duration = Duration::from_millis(250);
+
+/// How often a job that may not leave yet asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Held jobs go round within this time, whatever their number, so that each is tried soon after its part works again,
+const ROUND: Duration = Duration::from_secs(40);
+
+/// but never more of them in a second than this,
+const ROTATION_MAX: f64 = 400.0;
+
+/// nor fewer.
+const ROTATION_MIN: f64 = 2.0;
+
+/// Jobs a second that make room in the overflow for what is behind them.
+const OVERFLOW_ROTATION: f64 = 100.0;
+
+/// After they have waited for a slot this long.
+const OVERFLOW_WAIT: Duration = Duration::from_secs(1);
+
+/// How often the room for looking through the job queue is doubled, and halved.
+const ADAPT: Duration = Duration::from_millis(20);
+const RELAX: Duration = Duration::from_millis(200);
+
+/// Why a job cannot run now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocked {
+    /// There is no slot for it.
+    Slot,
+    /// Its calls are held back, or are scarce.
+    Calls,
+    /// Nothing comes back from the host at all: no other job could run either.
+    Host,
+}
+
+/// Decides who may leave.
+#[derive(Debug)]
+pub(super) struct Passage {
+    slots: u32,
+    /// Jobs done in this window, and in the one before.
+    done: (u32, u32),
+    window_began: Instant,
+    /// Jobs of the job queue that wait for slots, and since when there have been any.
+    waiting: u32,
+    blocked_since: Option<Instant>,
+    /// Jobs of the job queue that are being moved, and the most lately.
+    moving: u32,
+    peak: u32,
+    /// Slots kept free for that.
+    room: u32,
+    adapted_at: Instant,
+    held: Rotation,
+    overflow: Rotation,
+    /// Queues to which this worker has moved jobs lately.
+    filled: Vec<Source>,
+}
+
+/// What goes round in one queue.
+#[derive(Debug)]
+struct Rotation {
+    ready: u32,
+    rate: f64,
+    next: Instant,
+}
+
+impl Rotation {
+    fn take(&mut self, now: Instant) -> Result<(), Instant> {
+        if self.next > now {
+            return Err(self.next);
+        }
+        self.next = now + Duration::from_secs_f64(1.0 / self.rate);
+        Ok(())
+    }
+}
+
+impl Passage {
+    pub(super) fn new(slots: u16, now: Instant) -> Self {
+        Self {
+            slots: u32::from(slots),
+            done: (0, 0),
+            window_began: now,
+            waiting: 0,
+            blocked_since: None,
+            moving: 0,
+            peak: 0,
+            room: 0,
+            adapted_at: now,
+            held: Rotation { ready: 0, rate: ROTATION_MIN, next: now },
+            overflow: Rotation { ready: 0, rate: OVERFLOW_ROTATION, next: now },
+            filled: Vec::new(),
+        }
+    }
+
+    /// What was last seen to wait in the overflow and in the held queue.
+    pub(super) fn seen(&mut self, overflow: u32, held: u32) {
+        self.overflow.ready = overflow;
+        self.held.ready = held;
+        self.held.rate = (f64::from(held) / ROUND.as_secs_f64()).clamp(ROTATION_MIN, ROTATION_MAX);
+    }
+
+    /// A job was moved there.
+    pub(super) fn moved(&mut self, to: Source) {
+        if !self.filled.contains(&to) {
+            self.filled.push(to);
+        }
+    }
+
+    /// Where jobs were moved since the last time.
+    pub(super) fn filled(&mut self) -> Vec<Source> {
+        std::mem::take(&mut self.filled)
+    }
+
+    /// A job of the job queue waits for a slot.
+    pub(super) fn waits(&mut self, now: Instant) {
+        self.waiting += 1;
+        self.blocked_since.get_or_insert(now);
+    }
+
+    /// It does not any more.
+    pub(super) fn waits_no_more(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+        if self.waiting == 0 {
+            self.blocked_since = None;
+        }
+    }
+
+    /// A job is done.
+    pub(super) fn done(&mut self, now: Instant) {
+        self.roll(now);
+        self.done.0 += 1;
+    }
+
+    /// Whether a job that has waited since then may leave for another queue; else, when to ask again.
+    pub(super) fn leave(
+        &mut self,
+        from: Source,
+        blocked: Blocked,
+        since: Instant,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        // RabbitMQ takes back what is unsettled for too long.
+        let latest = since + HELD_MAX;
+        if now >= latest {
+            return Ok(());
+        }
+        match (from, blocked) {
+            (_, Blocked::Host) => Err(latest),
+            (Source::Jobs | Source::Overflow, Blocked::Calls) => Ok(()),
+            (Source::Held, Blocked::Calls) if self.held.ready == 0 => Err(latest.min(now + OVERFLOW_WAIT)),
+            (Source::Held, Blocked::Calls) => self.held.take(now),
+            (Source::Jobs, Blocked::Slot) if self.is_stuck(now) => Ok(()),
+            (Source::Jobs, Blocked::Slot) => Err(now + ASK_AGAIN),
+            (Source::Overflow | Source::Held, Blocked::Slot) => {
+                if self.overflow.ready == 0 || now < since + OVERFLOW_WAIT {
+                    return Err(latest.min(now + OVERFLOW_WAIT));
+                }
+                self.overflow.take(now)
+            }
+        }
+    }
+
+    /// A job of the job queue is being moved; gives the slots to keep free from now on, if that has changed.
+    pub(super) fn move_begins(&mut self, now: Instant) -> Option<u32> {
+        self.moving += 1;
+        self.peak = self.peak.max(self.moving);
+        let is_full = self.moving >= self.room.max(1) * 3 / 4;
+        if !is_full || now.saturating_duration_since(self.adapted_at) < ADAPT {
+            return None;
+        }
+        self.adapt(self.room.max(self.moving) * 2, now)
+    }
+
+    /// It is moved.
+    pub(super) fn move_ends(&mut self) {
+        self.moving = self.moving.saturating_sub(1);
+    }
+
+    /// To be called every now and then; gives the slots to keep free from now on, if that has changed.
+    pub(super) fn relax(&mut self, now: Instant) -> Option<u32> {
+        if self.room == 0 || now.saturating_duration_since(self.adapted_at) < RELAX {
+            return None;
+        }
+        let room = if self.peak * 4 < self.room { self.room / 2 } else { self.room };
+        self.peak = self.moving;
+        self.adapt(room, now)
+    }
+
+    fn adapt(&mut self, room: u32, now: Instant) -> Option<u32> {
+        self.adapted_at = now;
+        let room = room.min(self.slots / 2);
+        (std::mem::replace(&mut self.room, room) != room).then_some(room)
+    }
+
+    fn is_stuck(&mut self, now: Instant) -> bool {
+        self.roll(now);
+        let is_slow = self.done.0 + self.done.1 < FAST / 2;
+        is_slow && self.blocked_since.is_some_and(|since| now.saturating_duration_since(since) >= BLOCKED)
+    }
+
+    fn roll(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.window_began);
+        if passed >= WINDOW {
+            let before = if passed < WINDOW * 2 { self.done.0 } else { 0 };
+            (self.done, self.window_began) = ((0, before), now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn jobs_wait_in_the_worker_before_they_overflow() {
+        let now = Instant::now();
+        let mut passage = Passage::new(100, now);
+        passage.waits(now);
+        assert!(passage.leave(Source::Jobs, Blocked::Slot, now, now + BLOCKED - MILLISECOND).is_err());
+        assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, now, now + BLOCKED), Ok(()));
+        passage.waits_no_more();
+        passage.waits(now + BLOCKED);
+        assert!(passage.leave(Source::Jobs, Blocked::Slot, now, now + BLOCKED).is_err(), "a new wait");
+    }
+
+    #[test]
+    fn nothing_overflows_while_slots_come_free_fast() {
+        let now = Instant::now();
+        let mut passage = Passage::new(100, now);
+        passage.waits(now);
+        let mut at = now;
+        for _ in 0..4_000 {
+            at += MILLISECOND / 4;
+            passage.done(at);
+        }
+        assert!(passage.leave(Source::Jobs, Blocked::Slot, now, at).is_err());
+        let later = at + WINDOW * 2;
+        assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, now, later), Ok(()));
+    }
+
+    #[test]
+    fn held_jobs_go_round_at_a_bounded_rate() {
+        for (ready, expected) in [(100, 25), (4_000, 1_000), (1_000_000, 4_000)] {
+            let now = Instant::now();
+            let mut passage = Passage::new(100, now);
+            passage.seen(0, ready);
+            let (mut at, mut left) = (now, 0);
+            while at < now + Duration::from_secs(10) {
+                at += MILLISECOND;
+                left += u32::from(passage.leave(Source::Held, Blocked::Calls, now, at).is_ok());
+            }
+            assert!(left.abs_diff(expected) <= expected / 5, "{left} of {ready}");
+        }
+    }
+
+    #[test]
+    fn held_jobs_stay_while_nothing_waits_behind_them() {
+        let now = Instant::now();
+        let mut passage = Passage::new(100, now);
+        assert!(passage.leave(Source::Held, Blocked::Calls, now, now + HELD_MAX / 2).is_err());
+        assert_eq!(passage.leave(Source::Held, Blocked::Calls, now, now + HELD_MAX), Ok(()));
+    }
+
+    #[test]
+    fn nothing_is_moved_while_the_host_is_away() {
+        let now = Instant::now();
+        let mut passage = Passage::new(100, now);
+        for source in Source::ALL {
+            let left = passage.leave(source, Blocked::Host, now, now + HELD_MAX / 2);
+            assert_eq!(left, Err(now + HELD_MAX), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn room_for_moves_grows_while_it_is_used_and_is_given_back() {
+        let mut now = Instant::now();
+        let mut passage = Passage::new(100, now);
+        let mut room = 0;
+        for _ in 0..50 {
+            now += ADAPT;
+            room = passage.move_begins(now).unwrap_or(room);
+        }
+        assert_eq!(room, 50, "half of the slots at the most");
+        (0..50).for_each(|_| passage.move_ends());
+        for _ in 0..10 {
+            now += RELAX;
+            room = passage.relax(now).unwrap_or(room);
+        }
+        assert_eq!(room, 0);
+    }
+}

@@ -1,0 +1,161 @@
+//! A job waits until it can run: until its next call could be made, and there is a slot for it. Or it leaves for another
+//! queue, so that others behind it can run.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::Worker;
+use super::passage::{Blocked, Passage};
+use crate::admission::{Claim, Reason, Rejected};
+use crate::broker::intake::Source;
+use crate::contract::job::Job;
+use crate::fair_share::{Slot, SlotRequest, Tenant};
+use crate::flow::FlowApi;
+use crate::handler::Past;
+
+/// How waiting ended.
+pub(super) enum Waited {
+    /// The job can run.
+    Run(Slot, Claim),
+    /// It goes to another queue.
+    Leave(Source, &'static str),
+    /// Its time is up.
+    Expired,
+    /// The worker is stopping.
+    Stopped,
+}
+
+/// A job that waits.
+pub(super) struct Waiting<'a> {
+    pub(super) job: &'a Job,
+    pub(super) past: &'a Past,
+    /// Its number, see [`crate::admission::Admission::number`].
+    pub(super) number: u64,
+    /// Where it came from.
+    pub(super) source: Source,
+    pub(super) since: Instant,
+    /// When it expires, if nobody has to look first what became of it.
+    pub(super) expires: Option<Instant>,
+}
+
+impl<F: FlowApi> Worker<F> {
+    /// Waits until the job can run, or is better off elsewhere.
+    pub(super) async fn wait(&self, waiting: &Waiting<'_>, stop: &CancellationToken) -> Waited {
+        let mut changes = self.handler.changes();
+        loop {
+            if waiting.expires.is_some_and(|at| at <= Instant::now()) {
+                return Waited::Expired;
+            }
+            changes.borrow_and_update();
+            let rejected = match self.handler.claim(waiting.job, waiting.past, waiting.number) {
+                Ok(claim) => return self.wait_for_slot(waiting, claim, stop).await,
+                Err(rejected) => rejected,
+            };
+            let blocked = if rejected.reason == Reason::Host { Blocked::Host } else { Blocked::Calls };
+            let Err(again) = self.leave(waiting, blocked) else {
+                return Waited::Leave(Source::Held, rejected.reason.explanation());
+            };
+            if self.pause(waiting, rejected, again, &mut changes, stop).await.is_none() {
+                return Waited::Stopped;
+            }
+        }
+    }
+
+    /// Waits until it is worth asking again; `None` if the worker stops.
+    async fn pause(
+        &self,
+        waiting: &Waiting<'_>,
+        rejected: Rejected,
+        again: Instant,
+        changes: &mut watch::Receiver<u64>,
+        stop: &CancellationToken,
+    ) -> Option<()> {
+        let until = waiting.expires.into_iter().chain([again, rejected.retry_at]).min().unwrap_or(again);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            _ = changes.changed() => Some(()),
+            () = sleep_until(until) => Some(()),
+        }
+    }
+
+    async fn wait_for_slot(&self, waiting: &Waiting<'_>, claim: Claim, stop: &CancellationToken) -> Waited {
+        let mut request = self.fair_share.request(tenant_of(waiting.job), claim.jobs_max);
+        if request.is_granted() {
+            return run(request, claim);
+        }
+        let _counted = (waiting.source == Source::Jobs).then(|| SlotWait::begin(self));
+        loop {
+            let (to, blocked, why) = match request.is_at_max() {
+                true => (Source::Held, Blocked::Calls, Reason::Busy.explanation()),
+                false => (Source::Overflow, Blocked::Slot, "all slots of its share are in use"),
+            };
+            let Err(again) = self.leave(waiting, blocked) else { return Waited::Leave(to, why) };
+            if waiting.expires.is_some_and(|at| at <= Instant::now()) {
+                return Waited::Expired;
+            }
+            let until = waiting.expires.map_or(again, |at| at.min(again));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Waited::Stopped,
+                () = request.granted() => return run(request, claim),
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    fn leave(&self, waiting: &Waiting<'_>, blocked: Blocked) -> Result<(), Instant> {
+        self.passage().leave(waiting.source, blocked, waiting.since, Instant::now())
+    }
+
+    pub(super) fn passage(&self) -> MutexGuard<'_, Passage> {
+        self.passage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps as many slots free as are needed to look through the job queue, from now on.
+    pub(super) fn keep_free(&self, slots: Option<u32>) {
+        if let Some(slots) = slots {
+            self.fair_share.keep_free(slots);
+        }
+    }
+}
+
+fn run(request: SlotRequest, claim: Claim) -> Waited {
+    match request.into_slot() {
+        Some(slot) => Waited::Run(slot, claim),
+        None => Waited::Stopped,
+    }
+}
+
+/// Organisations share the slots; within one, sandboxes and sources do, each of which can be slow by itself.
+fn tenant_of(job: &Job) -> Tenant {
+    Tenant {
+        name: job.ims_org_id.as_str().to_owned(),
+        member: format!("{}/{}", job.sandbox_name.as_str(), job.connection_spec_id),
+    }
+}
+
+/// A job of the job queue waits for a slot, until this is dropped.
+struct SlotWait<'a, F>(&'a Worker<F>);
+
+impl<'a, F: FlowApi> SlotWait<'a, F> {
+    fn begin(worker: &'a Worker<F>) -> Self {
+        worker.passage().waits(Instant::now());
+        Self(worker)
+    }
+}
+
+impl<F> Drop for SlotWait<'_, F> {
+    fn drop(&mut self) {
+        self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).waits_no_more();
+    }
+}
+
+/// When a job expires that has this much time left.
+pub(super) fn expires(time_left: Option<Duration>) -> Option<Instant> {
+    time_left.map(|left| Instant::now() + left)
+}
