@@ -154,9 +154,10 @@ impl<F: FlowApi> Handler<F> {
 
     /// Whether the job's first call could be made now: its look-up, if an earlier delivery may have created the connection.
     pub fn claim(&self, job: &Job, past: &Past, number: u64) -> Result<Claim, Rejected> {
-        let operation = match past.doubt.is_serious() && job.marked_description.is_some() {
-            true => Operation::LookUp,
-            false => create_of(job, past.attempts > 0),
+        let operation = if past.doubt.is_serious() && job.marked_description.is_some() {
+            Operation::LookUp
+        } else {
+            create_of(job, past.attempts > 0)
         };
         self.admission.claim(self.call(job, operation, number, past.attempts > 0))
     }

@@ -97,11 +97,10 @@ impl Breaker {
             self.half_open();
         }
         match self.state {
-            State::Closed(_) => true,
+            State::Closed(_) | State::HalfOpen { prober: None } => true,
             State::HalfOpen { prober: Some((prober, since)) } => {
                 prober == job || now.saturating_duration_since(since) >= PROBE_TIMEOUT
             }
-            State::HalfOpen { prober: None } => true,
             State::Open { .. } => false,
         }
     }

@@ -78,7 +78,7 @@ impl State {
         if let Some(organisation) = self.organisations.get_mut(&call.part.ims_org_id) {
             organisation.in_flight = organisation.in_flight.saturating_sub(1);
         }
-        self.wake(&call.part.ims_org_id, call.job);
+        self.wake(&call.part, call.job);
     }
 
     /// What a call says of its organisation: its credentials, its tokens, its rate.

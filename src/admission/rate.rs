@@ -58,7 +58,7 @@ pub(super) struct AdaptiveRate {
 #[derive(Debug)]
 struct Learned {
     /// What was too much, in calls per second.
-    w_max: f64,
+    too_high: f64,
     /// When that was last seen.
     at: Instant,
     rate: f64,
@@ -106,7 +106,7 @@ impl AdaptiveRate {
     /// A call that began then was answered with a 429.
     pub(super) fn record_throttled(&mut self, began: Instant, retry_after: Option<Duration>, now: Instant) {
         let measured = self.meter.rate(now);
-        let w_max = match &mut self.learned {
+        let too_high = match &mut self.learned {
             // What was begun before the rate fell says nothing about it.
             Some(learned) if began <= learned.at => None,
             // The measure lags behind a rate that grows, and that rate counts if use was made of it.
@@ -116,8 +116,8 @@ impl AdaptiveRate {
             }
             None => Some(measured.max(FIRST_RATE_MIN)),
         };
-        if let Some(w_max) = w_max {
-            self.learned = Some(Learned::from(w_max, now));
+        if let Some(too_high) = too_high {
+            self.learned = Some(Learned::from(too_high, now));
         }
         if let Some(pause) = retry_after.filter(|pause| *pause > PAUSE_MIN) {
             self.next = self.next.max(now + pause.min(self.longest_pause).min(PAUSE_MAX));
@@ -126,17 +126,17 @@ impl AdaptiveRate {
 }
 
 impl Learned {
-    fn from(w_max: f64, now: Instant) -> Self {
-        let w_max = w_max.max(MIN_RATE);
-        Self { w_max, at: now, rate: (w_max * DECREASE_FACTOR).max(MIN_RATE) }
+    fn from(too_high: f64, now: Instant) -> Self {
+        let too_high = too_high.max(MIN_RATE);
+        Self { too_high, at: now, rate: (too_high * DECREASE_FACTOR).max(MIN_RATE) }
     }
 
     fn grow(&mut self, now: Instant, used: f64) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        let curve =
-            self.w_max * (1.0 + (1.0 - DECREASE_FACTOR) * ((passed - RECOVERY_SECS) / RECOVERY_SECS).powi(3));
+        let curve = self.too_high
+            * (1.0 + (1.0 - DECREASE_FACTOR) * ((passed - RECOVERY_SECS) / RECOVERY_SECS).powi(3));
         // What it has grown to it keeps while nothing is called: jobs that wait come back in waves.
-        let most = (used * MAX_OVER_USAGE).max(self.w_max).max(self.rate);
+        let most = (used * MAX_OVER_USAGE).max(self.too_high).max(self.rate);
         self.rate = curve.clamp(MIN_RATE, most);
     }
 }

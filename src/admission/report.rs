@@ -159,8 +159,8 @@ impl State {
                     }
                 }
             }
-            let own = |(part, _): &(&PartId, _)| part.ims_org_id.as_ref() == Some(id);
-            for (_, part) in self.parts.iter_mut().filter(|(part, _)| own(&(part, ()))) {
+            let own = self.parts.iter_mut().filter(|(part, _)| part.ims_org_id.as_ref() == Some(id));
+            for (_, part) in own {
                 part.concurrency.set_max(max);
             }
         }

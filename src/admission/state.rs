@@ -114,9 +114,10 @@ impl State {
 
     /// Why the call may not be made, if that is so: what it would need does not work for now.
     pub(super) fn rejection(&mut self, id: &PartId, call: &Call<'_>, now: Instant) -> Option<Rejected> {
-        let Some(organisation) = self.organisations.get_mut(&id.ims_org_id) else { return None };
-        let Some(part) = self.parts.get_mut(id) else { return None };
-        (organisation.touch(now), part.used_at = now);
+        let organisation = self.organisations.get_mut(&id.ims_org_id)?;
+        let part = self.parts.get_mut(id)?;
+        organisation.touch(now);
+        part.used_at = now;
         let reason = if !self.host.allows(call.job, now) {
             Reason::Host
         } else if !organisation.credentials.allows(call.job, now) {
@@ -154,7 +155,7 @@ impl State {
         for breaker in self.breakers(id, true) {
             breaker.release(job);
         }
-        self.wake(&id.ims_org_id, job);
+        self.wake(id, job);
     }
 
     fn breakers(&mut self, id: &PartId, needs_token: bool) -> impl Iterator<Item = &mut Breaker> {
@@ -177,10 +178,7 @@ impl State {
             return Err(rejected);
         }
         let priority = Priority { not_begun: !call.begun, job: call.job };
-        let wait = match self.first_in_line(id, priority) {
-            true => self.take_rate(id, now),
-            false => Err(None),
-        };
+        let wait = if self.first_in_line(id, priority) { self.take_rate(id, now) } else { Err(None) };
         if let Err(until) = wait {
             let waiter = || Waiter { part: id.clone(), notify: Arc::clone(notify) };
             if let Some(organisation) = self.organisations.get_mut(&id.ims_org_id) {
@@ -220,7 +218,7 @@ impl State {
             organisation.in_flight += 1;
             organisation.waiting.remove(&priority);
         }
-        self.wake(&id.ims_org_id, job);
+        self.wake(id, job);
         let repeated = call.operation.is_repeated();
         Admitted { part: id.clone(), job, repeated, host, own, credentials, token }
     }
@@ -230,12 +228,12 @@ impl State {
         if let Some(organisation) = self.organisations.get_mut(&id.ims_org_id) {
             organisation.waiting.remove(&priority);
         }
-        self.wake(&id.ims_org_id, priority.job);
+        self.wake(id, priority.job);
     }
 
     /// Something has ended of which there can be only so many: tells the first that can go on.
-    pub(super) fn wake(&self, ims_org_id: &Option<ImsOrgId>, except: JobNumber) {
-        let Some(organisation) = self.organisations.get(ims_org_id) else { return };
+    pub(super) fn wake(&self, id: &PartId, except: JobNumber) {
+        let Some(organisation) = self.organisations.get(&id.ims_org_id) else { return };
         if organisation.in_flight >= organisation.max_in_flight {
             return;
         }

@@ -82,104 +82,21 @@ impl Drop for Counted {
 /// How a source stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// What its consumer may deliver; 0 if there is none.
-    pub(super) prefetch: u16,
-    /// What that consumer has delivered and is not settled.
-    pub(super) current: u16,
-    /// The same of earlier consumers.
-    pub(super) old: u16,
+    /// What its consumers hold or may come to hold, those that were cancelled included.
+    pub(super) claim: u16,
+    /// What they hold.
+    pub(super) unsettled: u16,
     /// Jobs of it that have a slot.
     pub(super) running: u16,
-    /// Whether it holds messages that nobody has taken, as far as is known.
+    /// Whether it has consumers, and each of them holds as much as it may.
+    pub(super) is_full: bool,
+    /// Whether the queue holds messages that nobody has taken, as far as is known.
     pub(super) ready: bool,
 }
 
-impl Standing {
-    fn unsettled(self) -> u16 {
-        self.current + self.old
-    }
-
-    /// What it holds or may come to hold.
-    fn claim(self) -> u16 {
-        self.prefetch.max(self.current) + self.old
-    }
-
-    fn is_saturated(self) -> bool {
-        self.prefetch > 0 && self.current >= self.prefetch
-    }
-}
-
-/// The prefetch with which consumers are to be started anew; 0 stops one. `None` leaves it as it is.
-pub(super) type Changes = [Option<u16>; 3];
-
-/// What to change, if `capacity` deliveries may be in flight. `turn` goes round, so that each source has its turn where there
-/// are fewer than sources.
-pub(super) fn changes(capacity: u16, standings: &[Standing; 3], turn: usize) -> Changes {
-    let mut plans = plans(capacity, standings, turn);
-    let held = |plan: &Plan| if plan.changes { plan.standing.unsettled() } else { plan.standing.claim() };
-    let mut free = capacity.saturating_sub(plans.iter().map(held).sum());
-    // First one for each that is to have any, so that none stops, then what each is to have.
-    for most in [1, u16::MAX] {
-        for plan in plans.iter_mut().filter(|plan| plan.changes && plan.window > 0) {
-            let wanted = plan.window.saturating_sub(plan.standing.unsettled()).max(1).min(most);
-            let more = wanted.saturating_sub(plan.prefetch).min(free);
-            plan.prefetch += more;
-            free -= more;
-        }
-    }
-    // One that is not there and cannot be had yet is tried for again.
-    plans.map(|plan| {
-        Some(plan.prefetch).filter(|wanted| plan.changes && (*wanted > 0 || plan.standing.prefetch > 0))
-    })
-}
-
-/// What is to become of one source.
-#[derive(Debug, Clone, Copy)]
-struct Plan {
-    standing: Standing,
-    is_jobs: bool,
-    /// The least that it is to have in flight, if it needs any.
-    floor: u16,
-    needed: bool,
-    /// The deliveries that it is to have in flight, earlier consumers' included.
-    window: u16,
-    changes: bool,
-    prefetch: u16,
-}
-
-impl Plan {
-    fn new(source: Source, standing: Standing, capacity: u16) -> Self {
-        let is_jobs = source == Source::Jobs;
-        let floor = match source {
-            Source::Jobs | Source::Overflow => capacity / 16,
-            Source::Held => capacity / 64,
-        };
-        let needed = is_jobs || standing.ready || standing.unsettled() > 0;
-        Self { standing, is_jobs, floor: floor.max(1), needed, window: 0, changes: false, prefetch: 0 }
-    }
-
-    fn give(&mut self, up_to: u16, left: &mut u16) {
-        let more = up_to.saturating_sub(self.window).min(*left);
-        self.window += more;
-        *left -= more;
-    }
-
-    /// A window grows while it is full of jobs that run, and shrinks when less than half of it is used.
-    fn demand(&self, capacity: u16) -> u16 {
-        let Self { standing, floor, .. } = *self;
-        let busy = standing.running.saturating_mul(2).saturating_add(floor);
-        let growing = if self.is_jobs { capacity } else { busy };
-        let used = standing.unsettled().saturating_add(floor);
-        let claim = standing.claim();
-        match standing.is_saturated() {
-            true => claim.max(growing),
-            false if standing.unsettled().saturating_mul(2).saturating_add(floor) < claim => used,
-            false => claim.max(used),
-        }
-    }
-}
-
-fn plans(capacity: u16, standings: &[Standing; 3], turn: usize) -> [Plan; 3] {
+/// The deliveries that each source is to have in flight, if `capacity` may be. `turn` goes round, so that each has its turn
+/// where there are fewer than sources.
+pub(super) fn windows(capacity: u16, standings: &[Standing; 3], turn: usize) -> [u16; 3] {
     let [jobs, overflow, held] = *standings;
     let mut plans = [
         Plan::new(Source::Jobs, jobs, capacity),
@@ -198,16 +115,49 @@ fn plans(capacity: u16, standings: &[Standing; 3], turn: usize) -> [Plan; 3] {
     if let Some(jobs) = plans.first_mut().filter(|jobs| jobs.window > 0) {
         jobs.give(capacity, &mut left);
     }
-    let step = (capacity / 16).max(1);
-    let begins = |plan: &Plan| plan.standing.prefetch == 0 && plan.window > 0;
-    let one_begins = plans.iter().any(begins);
-    for plan in &mut plans {
-        let (claim, window) = (plan.standing.claim(), plan.window);
-        let ends = plan.standing.prefetch > 0 && window == 0;
-        let gives = one_begins && claim > window;
-        plan.changes = begins(plan) || ends || gives || (window > 0 && claim.abs_diff(window) >= step);
+    plans.map(|plan| plan.window)
+}
+
+/// What one source is to have.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    standing: Standing,
+    is_jobs: bool,
+    /// The least that it is to have, if it needs any.
+    floor: u16,
+    needed: bool,
+    window: u16,
+}
+
+impl Plan {
+    fn new(source: Source, standing: Standing, capacity: u16) -> Self {
+        let is_jobs = source == Source::Jobs;
+        let floor = match source {
+            Source::Jobs | Source::Overflow => capacity / 16,
+            Source::Held => capacity / 64,
+        };
+        let needed = is_jobs || standing.ready || standing.unsettled > 0;
+        Self { standing, is_jobs, floor: floor.max(1), needed, window: 0 }
     }
-    plans
+
+    fn give(&mut self, up_to: u16, left: &mut u16) {
+        let more = up_to.saturating_sub(self.window).min(*left);
+        self.window += more;
+        *left -= more;
+    }
+
+    /// A window grows while it is full of jobs that run, and shrinks when less than half of it is used.
+    fn demand(&self, capacity: u16) -> u16 {
+        let Standing { claim, unsettled, running, is_full, .. } = self.standing;
+        let busy = running.saturating_mul(2).saturating_add(self.floor);
+        let growing = if self.is_jobs { capacity } else { busy };
+        let used = unsettled.saturating_add(self.floor);
+        match is_full {
+            true => claim.max(growing),
+            false if unsettled.saturating_add(used) < claim => used,
+            false => claim.max(used),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -216,75 +166,62 @@ mod tests {
 
     use super::*;
 
-    fn busy(prefetch: u16, current: u16) -> Standing {
-        Standing { prefetch, current, running: current, ..Standing::default() }
+    fn full(claim: u16, running: u16) -> Standing {
+        Standing { claim, unsettled: claim, running, is_full: true, ready: true }
     }
 
-    const READY: Standing = Standing { prefetch: 0, current: 0, old: 0, running: 0, ready: true };
+    fn idle(claim: u16) -> Standing {
+        Standing { claim, ..Standing::default() }
+    }
+
+    const READY: Standing = Standing { claim: 0, unsettled: 0, running: 0, is_full: false, ready: true };
 
     #[test]
     fn the_job_queue_alone_has_everything() {
-        let none = Standing::default();
-        assert_eq!(changes(256, &[none, none, none], 0), [Some(256), None, None]);
-        assert_eq!(changes(256, &[busy(256, 256), none, none], 0), [None, None, None]);
+        assert_eq!(windows(256, &[idle(0), idle(0), idle(0)], 0), [256, 0, 0]);
+        assert_eq!(windows(256, &[full(256, 256), idle(0), idle(0)], 0), [256, 0, 0]);
+    }
+
+    #[test]
+    fn a_queue_that_holds_messages_has_a_part_at_once() {
+        assert_eq!(windows(256, &[full(256, 240), READY, READY], 0), [236, 16, 4]);
     }
 
     #[test]
     fn an_overflow_that_runs_grows_beside_an_idle_job_queue() {
-        let mut overflow = busy(16, 16);
-        overflow.ready = true;
-        let changed = changes(256, &[busy(240, 2), overflow, Standing::default()], 0);
-        assert_eq!(changed, [Some(206), Some(32), None]);
+        assert_eq!(windows(256, &[idle(240), full(16, 16), idle(0)], 0), [208, 48, 0]);
+        assert_eq!(windows(256, &[idle(16), full(240, 240), idle(0)], 0), [16, 240, 0]);
     }
 
     #[test]
     fn a_held_queue_whose_jobs_wait_stays_small() {
-        let held = Standing { prefetch: 4, current: 4, ready: true, ..Standing::default() };
-        assert_eq!(changes(256, &[busy(252, 200), Standing::default(), held], 0), [None, None, None]);
+        assert_eq!(windows(256, &[idle(252), idle(0), full(4, 0)], 0), [252, 0, 4]);
     }
 
     #[test]
     fn with_one_slot_each_queue_has_its_turn() {
-        let none = Standing::default();
-        let turns = [0, 1, 2].map(|turn| changes(1, &[none, READY, READY], turn));
-        assert_eq!(turns, [[Some(1), None, None], [None, Some(1), None], [None, None, Some(1)]]);
+        let turns = [0, 1, 2].map(|turn| windows(1, &[idle(0), READY, READY], turn));
+        assert_eq!(turns, [[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
     }
 
     proptest! {
-        /// Whatever the broker fills, what is left over is settled, and nothing is ever above the capacity.
         #[test]
-        fn deliveries_in_flight_never_exceed_the_capacity(
-            capacity in 1_u16..300,
-            steps in proptest::collection::vec((0..3_usize, 0..300_u16, any::<bool>(), 0..3_usize), 1..60),
+        fn windows_never_exceed_the_capacity_and_leave_none_out(
+            capacity in 3_u16..300,
+            standings in proptest::collection::vec((0..300_u16, 0..300_u16, any::<bool>(), any::<bool>()), 3),
+            turn in 0..3_usize,
         ) {
-            let mut standings = [Standing::default(); 3];
-            for (at, number, settles, turn) in steps {
-                let changed = changes(capacity, &standings, turn);
-                for (standing, change) in standings.iter_mut().zip(changed) {
-                    if let Some(prefetch) = change {
-                        standing.old += standing.current;
-                        (standing.current, standing.prefetch) = (0, prefetch);
-                    }
-                }
-                let standing = &mut standings[at];
-                if settles {
-                    standing.old = standing.old.saturating_sub(number);
-                    standing.current = standing.current.saturating_sub(number / 2);
-                } else {
-                    standing.current = (standing.current + number).min(standing.prefetch);
-                }
-                standing.ready = number % 2 == 0;
-                standing.running = standing.unsettled() / 2;
-                let claimed: u16 = standings.iter().map(|standing| standing.claim()).sum();
-                prop_assert!(claimed <= capacity, "{standings:?}");
+            let standing = |at: usize| {
+                let (claim, unsettled, is_full, ready) = standings[at];
+                Standing { claim, unsettled, running: unsettled / 2, is_full, ready }
+            };
+            let standings = [standing(0), standing(1), standing(2)];
+            let windows = windows(capacity, &standings, turn);
+            prop_assert!(windows.iter().sum::<u16>() <= capacity, "{windows:?}");
+            prop_assert!(windows[0] > 0);
+            for (window, standing) in windows.iter().zip(standings).skip(1) {
+                prop_assert!(*window > 0 || !(standing.ready || standing.unsettled > 0));
             }
-        }
-
-        #[test]
-        fn an_idle_worker_consumes_its_job_queue(capacity in 3_u16..300, ready in any::<[bool; 2]>(), turn in 0..3_usize) {
-            let standings = [false, ready[0], ready[1]].map(|ready| Standing { ready, ..Standing::default() });
-            let changed = changes(capacity, &standings, turn);
-            prop_assert!(changed[0].is_some_and(|prefetch| prefetch > 0), "{changed:?}");
         }
     }
 }

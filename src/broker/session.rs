@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, select_all};
 
 use super::Error;
 use super::caution::Caution;
@@ -16,6 +16,9 @@ use super::link::{Consume, Link};
 use super::rabbitmq::LinkSettings;
 use super::topology::Queues;
 use super::watchdog::{Timing, Watchdog};
+
+/// When a queue has more consumers than this, they are gathered into one.
+const CONSUMERS_MAX: usize = 6;
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
@@ -53,32 +56,48 @@ pub struct Session<L: Link> {
     turn: usize,
 }
 
-/// One of the queues that jobs come from.
+/// One of the queues that jobs come from. AMQP lets no prefetch be changed, so it has a further consumer when it is to have
+/// more deliveries in flight.
 #[derive(Debug)]
 struct Intake<C> {
-    consumer: Option<C>,
-    prefetch: u16,
-    load: Arc<Load>,
-    /// Of earlier consumers.
+    consumers: Vec<QueueConsumer<C>>,
+    /// What consumers that were cancelled have delivered.
     old: Vec<Arc<Load>>,
     /// Messages that nobody held when somebody last looked.
     ready: u32,
 }
 
+#[derive(Debug)]
+struct QueueConsumer<C> {
+    consumer: C,
+    prefetch: u16,
+    load: Arc<Load>,
+}
+
 impl<C> Default for Intake<C> {
     fn default() -> Self {
-        Self { consumer: None, prefetch: 0, load: Arc::default(), old: Vec::new(), ready: 0 }
+        Self { consumers: Vec::new(), old: Vec::new(), ready: 0 }
+    }
+}
+
+impl<C> QueueConsumer<C> {
+    /// What it holds or may come to hold.
+    fn claim(&self) -> u16 {
+        self.load.unsettled().max(self.prefetch)
     }
 }
 
 impl<C> Intake<C> {
     fn standing(&mut self) -> Standing {
-        self.old.retain(|load| load.unsettled() > 0);
+        self.old.retain(|load| load.unsettled() + load.running() > 0);
+        let old: u16 = self.old.iter().map(|load| load.unsettled()).sum();
+        let loads = || self.consumers.iter().map(|one| &one.load).chain(&self.old);
+        let is_full = |one: &QueueConsumer<C>| one.load.unsettled() >= one.prefetch;
         Standing {
-            prefetch: self.prefetch,
-            current: self.load.unsettled(),
-            old: self.old.iter().map(|load| load.unsettled()).sum(),
-            running: self.load.running() + self.old.iter().map(|load| load.running()).sum::<u16>(),
+            claim: old + self.consumers.iter().map(QueueConsumer::claim).sum::<u16>(),
+            unsettled: loads().map(|load| load.unsettled()).sum(),
+            running: loads().map(|load| load.running()).sum(),
+            is_full: !self.consumers.is_empty() && self.consumers.iter().all(is_full),
             ready: self.ready > 0,
         }
     }
@@ -208,7 +227,7 @@ impl<L: Link> Session<L> {
     pub fn watch(&mut self, idle: bool) {
         self.turn = self.turn.wrapping_add(1) % 3;
         let [jobs, ..] = &self.intakes;
-        self.watchdog.tick(idle && jobs.consumer.is_some());
+        self.watchdog.tick(idle && !jobs.consumers.is_empty());
         if self.look.is_none() {
             self.begin_look();
         }
@@ -230,38 +249,72 @@ impl<L: Link> Session<L> {
         if self.paused {
             return Ok(untaken);
         }
-        let changes = self.changes();
-        if changes == [None; 3] {
+        let standings = self.standings();
+        let windows = intake::windows(self.limit, &standings, self.turn);
+        let step = (self.limit / 16).max(1);
+        let grows = |(standing, window): (&Standing, &u16)| {
+            *window > standing.claim && (standing.claim == 0 || window - standing.claim >= step)
+        };
+        if !standings.iter().zip(&windows).any(grows) {
             return Ok(untaken);
         }
-        for (at, _) in changes.iter().enumerate().filter(|(_, change)| change.is_some()) {
-            untaken.extend(self.stop(at).await?);
+        for (at, window) in windows.into_iter().enumerate() {
+            untaken.extend(self.shrink(at, window).await?);
         }
-        // Now nothing more comes from those, and what is in flight can only become less.
-        let changes = self.changes();
-        for at in 0..changes.len() {
+        // What was settled just now must not count twice: here as free, and at the broker as in flight.
+        let mut free =
+            self.limit.saturating_sub(self.standings().iter().map(|standing| standing.claim).sum());
+        for at in 0..windows.len() {
             self.link.settled(&self.queue(at)).await?;
         }
-        for (at, prefetch) in changes.into_iter().enumerate() {
-            let is_stopped = self.intakes.get(at).is_some_and(|intake| intake.prefetch == 0);
-            let Some(prefetch) = prefetch.filter(|prefetch| *prefetch > 0 && is_stopped) else { continue };
-            let consumer = self.link.consume(&self.queue(at), prefetch).await?;
-            if let Some(intake) = self.intakes.get_mut(at) {
-                (intake.consumer, intake.prefetch) = (Some(consumer), prefetch);
+        // First one for each that has none, so that none stops; then what each is to have.
+        for (at, window) in windows.into_iter().enumerate() {
+            if window > 0 && self.intakes.get(at).is_some_and(|intake| intake.consumers.is_empty()) {
+                free -= self.grow(at, 1, free).await?;
             }
+        }
+        for (at, window) in windows.into_iter().enumerate() {
+            let claim = self.standings().get(at).map_or(window, |standing| standing.claim);
+            free -= self.grow(at, window.saturating_sub(claim), free).await?;
         }
         Ok(untaken)
     }
 
-    fn changes(&mut self) -> intake::Changes {
-        intake::changes(self.limit, &self.intakes.each_mut().map(Intake::standing), self.turn)
+    fn standings(&mut self) -> [Standing; 3] {
+        self.intakes.each_mut().map(Intake::standing)
+    }
+
+    /// Cancels consumers while the queue claims more than its window.
+    async fn shrink(&mut self, at: usize, window: u16) -> Result<Vec<Delivery>, Error> {
+        let mut untaken = Vec::new();
+        let Some(intake) = self.intakes.get_mut(at) else { return Ok(untaken) };
+        let gathers = intake.consumers.len() > CONSUMERS_MAX;
+        while gathers || intake.standing().claim > window {
+            let Some(one) = intake.consumers.pop() else { break };
+            untaken.extend(intake.cancel(one, source_of(at)).await?);
+        }
+        Ok(untaken)
+    }
+
+    /// Starts a further consumer for as much as is free; gives how much that is.
+    async fn grow(&mut self, at: usize, by: u16, free: u16) -> Result<u16, Error> {
+        let prefetch = by.min(free);
+        if prefetch == 0 {
+            return Ok(0);
+        }
+        let consumer = self.link.consume(&self.queue(at), prefetch).await?;
+        if let Some(intake) = self.intakes.get_mut(at) {
+            intake.consumers.push(QueueConsumer { consumer, prefetch, load: Arc::default() });
+        }
+        Ok(prefetch)
     }
 
     /// Whether a queue that holds messages has no consumer, because others' deliveries leave no room for one.
-    pub fn waits_for_room(&mut self) -> bool {
-        let paused = self.paused;
-        let mut intakes = self.intakes.iter_mut().enumerate();
-        !paused && intakes.any(|(at, intake)| intake.prefetch == 0 && (at == 0 || intake.ready > 0))
+    pub fn waits_for_room(&self) -> bool {
+        let waits = |(at, intake): (usize, &Intake<L::Consumer>)| {
+            intake.consumers.is_empty() && (at == 0 || intake.ready > 0)
+        };
+        !self.paused && self.intakes.iter().enumerate().any(waits)
     }
 
     fn queue(&self, at: usize) -> String {
@@ -276,7 +329,7 @@ impl<L: Link> Session<L> {
     pub async fn next(&mut self) -> Result<Delivery, Error> {
         loop {
             let [jobs, overflow, held] = &mut self.intakes;
-            let (source, next) = tokio::select! {
+            let (source, (load, delivery)) = tokio::select! {
                 biased;
                 error = self.watchdog.alarm() => return Err(error),
                 seen = looked(&mut self.look) => {
@@ -284,9 +337,9 @@ impl<L: Link> Session<L> {
                     (overflow.ready, held.ready) = (seen_overflow, seen_held);
                     continue;
                 }
-                next = delivered(&mut jobs.consumer) => (Source::Jobs, next),
-                next = delivered(&mut overflow.consumer) => (Source::Overflow, next),
-                next = delivered(&mut held.consumer) => (Source::Held, next),
+                next = jobs.next() => (Source::Jobs, next?),
+                next = overflow.next() => (Source::Overflow, next?),
+                next = held.next() => (Source::Held, next?),
             };
             if source == Source::Jobs {
                 self.watchdog.delivered();
@@ -294,13 +347,7 @@ impl<L: Link> Session<L> {
             if let Some(caution) = &mut self.caution {
                 caution.job_came();
             }
-            let [jobs, overflow, held] = &self.intakes;
-            let intake = match source {
-                Source::Jobs => jobs,
-                Source::Overflow => overflow,
-                Source::Held => held,
-            };
-            return next.map(|delivery| delivery.from(source, &intake.load));
+            return Ok(delivery.from(source, &load));
         }
     }
 
@@ -313,21 +360,11 @@ impl<L: Link> Session<L> {
     pub async fn pause(&mut self) -> Result<Vec<Delivery>, Error> {
         self.paused = true;
         let mut untaken = Vec::new();
-        for at in 0..self.intakes.len() {
-            untaken.extend(self.stop(at).await?);
+        for (at, intake) in self.intakes.iter_mut().enumerate() {
+            while let Some(one) = intake.consumers.pop() {
+                untaken.extend(intake.cancel(one, source_of(at)).await?);
+            }
         }
-        Ok(untaken)
-    }
-
-    async fn stop(&mut self, at: usize) -> Result<Vec<Delivery>, Error> {
-        let source = Source::ALL.get(at).copied().unwrap_or(Source::Jobs);
-        let Some(intake) = self.intakes.get_mut(at) else { return Ok(Vec::new()) };
-        let Some(mut consumer) = intake.consumer.take() else { return Ok(Vec::new()) };
-        let untaken = consumer.cancel().await?;
-        let untaken: Vec<_> =
-            untaken.into_iter().map(|delivery| delivery.from(source, &intake.load)).collect();
-        intake.old.push(std::mem::take(&mut intake.load));
-        intake.prefetch = 0;
         Ok(untaken)
     }
 
@@ -337,12 +374,32 @@ impl<L: Link> Session<L> {
     }
 }
 
-/// The next delivery of a consumer; none ever comes where there is no consumer.
-async fn delivered<C: Consume>(consumer: &mut Option<C>) -> Result<Delivery, Error> {
-    match consumer {
-        Some(consumer) => consumer.next().await,
-        None => std::future::pending().await,
+impl<C: Consume> Intake<C> {
+    /// The next delivery of any consumer; none ever comes where there is none. Safe to drop and call again.
+    async fn next(&mut self) -> Result<(Arc<Load>, Delivery), Error> {
+        let nexts = self.consumers.iter_mut().map(|one| {
+            let QueueConsumer { consumer, load, .. } = one;
+            let next = consumer.next().map(|next| next.map(|delivery| (Arc::clone(load), delivery)));
+            Box::pin(next)
+        });
+        let nexts: Vec<_> = nexts.collect();
+        if nexts.is_empty() {
+            return std::future::pending().await;
+        }
+        select_all(nexts).await.0
     }
+
+    /// Cancels a consumer; gives what had arrived and was not yet taken.
+    async fn cancel(&mut self, mut one: QueueConsumer<C>, source: Source) -> Result<Vec<Delivery>, Error> {
+        let untaken = one.consumer.cancel().await?;
+        let untaken = untaken.into_iter().map(|delivery| delivery.from(source, &one.load)).collect();
+        self.old.push(one.load);
+        Ok(untaken)
+    }
+}
+
+fn source_of(at: usize) -> Source {
+    Source::ALL.get(at).copied().unwrap_or(Source::Jobs)
 }
 
 /// The result of a look that is under way. Safe to drop and call again.

@@ -15,6 +15,9 @@ use crate::retry::policy::HELD_MAX;
 /// Jobs of the job queue are moved to the overflow when some have waited for slots this long without a break.
 const BLOCKED: Duration = Duration::from_millis(300);
 
+/// A break shorter than this is none: when one job gets its slot, the next one needs a moment to arrive.
+const BREAK: Duration = Duration::from_millis(100);
+
 /// But not while this many jobs a second are done.
 const FAST: u32 = 2_000;
 
@@ -63,7 +66,8 @@ pub(super) struct Passage {
     window_began: Instant,
     /// Jobs of the job queue that wait for slots, and since when there have been any.
     waiting: u32,
-    blocked_since: Option<Instant>,
+    blocked_since: Instant,
+    last_waited_at: Option<Instant>,
     /// Jobs of the job queue that are being moved, and the most lately.
     moving: u32,
     peak: u32,
@@ -101,7 +105,8 @@ impl Passage {
             done: (0, 0),
             window_began: now,
             waiting: 0,
-            blocked_since: None,
+            blocked_since: now,
+            last_waited_at: None,
             moving: 0,
             peak: 0,
             room: 0,
@@ -133,16 +138,18 @@ impl Passage {
 
     /// A job of the job queue waits for a slot.
     pub(super) fn waits(&mut self, now: Instant) {
+        let is_break = self.last_waited_at.is_none_or(|at| now.saturating_duration_since(at) >= BREAK);
+        if self.waiting == 0 && is_break {
+            self.blocked_since = now;
+        }
         self.waiting += 1;
-        self.blocked_since.get_or_insert(now);
+        self.last_waited_at = Some(now);
     }
 
     /// It does not any more.
-    pub(super) fn waits_no_more(&mut self) {
+    pub(super) fn waits_no_more(&mut self, now: Instant) {
         self.waiting = self.waiting.saturating_sub(1);
-        if self.waiting == 0 {
-            self.blocked_since = None;
-        }
+        self.last_waited_at = Some(now);
     }
 
     /// A job is done.
@@ -215,7 +222,7 @@ impl Passage {
     fn is_stuck(&mut self, now: Instant) -> bool {
         self.roll(now);
         let is_slow = self.done.0 + self.done.1 < FAST / 2;
-        is_slow && self.blocked_since.is_some_and(|since| now.saturating_duration_since(since) >= BLOCKED)
+        is_slow && now.saturating_duration_since(self.blocked_since) >= BLOCKED
     }
 
     fn roll(&mut self, now: Instant) {
@@ -240,9 +247,13 @@ mod tests {
         passage.waits(now);
         assert!(passage.leave(Source::Jobs, Blocked::Slot, now, now + BLOCKED - MILLISECOND).is_err());
         assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, now, now + BLOCKED), Ok(()));
-        passage.waits_no_more();
-        passage.waits(now + BLOCKED);
-        assert!(passage.leave(Source::Jobs, Blocked::Slot, now, now + BLOCKED).is_err(), "a new wait");
+        passage.waits_no_more(now + BLOCKED);
+        let soon = now + BLOCKED + BREAK / 2;
+        passage.waits(soon);
+        assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, now, soon), Ok(()), "a moment is no break");
+        passage.waits_no_more(soon);
+        passage.waits(soon + BREAK);
+        assert!(passage.leave(Source::Jobs, Blocked::Slot, now, soon + BREAK).is_err(), "a new wait");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::flow::FlowApi;
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is looked at how many deliveries each queue is to have in flight,
-const REBALANCE_INTERVAL: Duration = Duration::from_millis(200);
+const REBALANCE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// and how soon again while a queue has to wait for others' deliveries to end.
 const REBALANCE_SOON: Duration = Duration::from_millis(10);

@@ -90,9 +90,10 @@ impl<F: FlowApi> Worker<F> {
         }
         let _counted = (waiting.source == Source::Jobs).then(|| SlotWait::begin(self));
         loop {
-            let (to, blocked, why) = match request.is_at_max() {
-                true => (Source::Held, Blocked::Calls, Reason::Busy.explanation()),
-                false => (Source::Overflow, Blocked::Slot, "all slots of its share are in use"),
+            let (to, blocked, why) = if request.is_at_max() {
+                (Source::Held, Blocked::Calls, Reason::Busy.explanation())
+            } else {
+                (Source::Overflow, Blocked::Slot, "all slots of its share are in use")
             };
             let Err(again) = self.leave(waiting, blocked) else { return Waited::Leave(to, why) };
             if waiting.expires.is_some_and(|at| at <= Instant::now()) {
@@ -151,7 +152,7 @@ impl<'a, F: FlowApi> SlotWait<'a, F> {
 
 impl<F> Drop for SlotWait<'_, F> {
     fn drop(&mut self) {
-        self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).waits_no_more();
+        self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).waits_no_more(Instant::now());
     }
 }
 
