@@ -24,7 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -206,8 +207,8 @@ pub struct Admission {
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
-    /// Counts the changes of breakers.
-    changes: watch::Sender<u64>,
+    /// Notified when a breaker has changed.
+    changed: Notify,
     numbers: AtomicU64,
     metrics: AdmissionMetrics,
 }
@@ -216,8 +217,7 @@ impl Admission {
     /// Knows nothing bad of anybody.
     pub fn new(rules: AdmissionRules, metrics: AdmissionMetrics) -> Self {
         let state = Mutex::new(State::new(rules, Instant::now()));
-        let (changes, _) = watch::channel(0);
-        let inner = Inner { state, changes, numbers: AtomicU64::new(0), metrics };
+        let inner = Inner { state, changed: Notify::new(), numbers: AtomicU64::new(0), metrics };
         let admission = Self { inner: Arc::new(inner) };
         admission.refresh();
         admission
@@ -228,9 +228,9 @@ impl Admission {
         self.inner.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Tells when a breaker has changed: then those whose claim was rejected may ask again.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.changes.subscribe()
+    /// Waits until a breaker changes: then those whose claim was rejected may ask again.
+    pub fn changed(&self) -> Notified<'_> {
+        self.inner.changed.notified()
     }
 
     /// Whether the call could be made now. Where only one may, to find out, it is kept for this job until the claim is
@@ -272,7 +272,7 @@ impl Admission {
     ) {
         let gone = self.inner.state().set_organisations(organisations, renewed, Instant::now());
         self.inner.metrics.forget(&gone);
-        self.inner.changes.send_modify(|changes| *changes += 1);
+        self.inner.changed.notify_waiters();
     }
 }
 
@@ -334,7 +334,7 @@ impl Inner {
             }
         }
         if !transitions.is_empty() {
-            self.changes.send_modify(|changes| *changes += 1);
+            self.changed.notify_waiters();
         }
     }
 }

@@ -11,7 +11,7 @@ mod turns;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +89,8 @@ pub struct Learned {
     pub undone: bool,
     /// Whether look-ups have found nothing up to now.
     pub looked: bool,
+    /// Whether this delivery has made a create and lived on.
+    pub tried: bool,
 }
 
 /// What is known about a job from earlier deliveries.
@@ -147,9 +149,9 @@ impl<F: FlowApi> Handler<F> {
         self.admission.configured()
     }
 
-    /// Tells when a rejected claim is worth trying again.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.admission.changes()
+    /// Waits until a rejected claim is worth trying again.
+    pub fn changed(&self) -> Notified<'_> {
+        self.admission.changed()
     }
 
     /// Whether the job's first call could be made now: its look-up, if an earlier delivery may have created the connection.
@@ -197,7 +199,8 @@ impl<F: FlowApi> Handler<F> {
             None => return Handled::HandedBack,
             // Another delivery of the job is being worked on; this one is not to hold a slot meanwhile.
             Some(Err(_)) => {
-                let learned = Learned { unsettled: self.settle(), undone: false, looked: false };
+                let learned =
+                    Learned { unsettled: self.settle(), undone: false, looked: false, tried: false };
                 let attempts = past.attempts;
                 return Handled::Later { tier: Tier::TenSeconds, attempts, failure: None, learned };
             }

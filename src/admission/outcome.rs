@@ -159,11 +159,12 @@ fn record_part(part: &mut Part, call: &Admitted, began: Instant, failure: Option
     match evidence(kind, &call.part.kind) {
         Evidence::Works => {
             part.breaker.record_success(call.own, now);
+            part.succeeded_at = Some(now);
             part.concurrency.record_success(began, now);
         }
         Evidence::Fails => {
             part.breaker.record_failure(call.own, now);
-            part.last_failure = failure.map(|failure| failure.kind.meaning().to_owned());
+            part.last_failure = kind.map(FailureKind::meaning);
             if kind != Some(FailureKind::Unauthorized) {
                 part.concurrency.record_overload(began, now);
             }

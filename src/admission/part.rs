@@ -83,7 +83,8 @@ pub(super) struct Part {
     pub(super) budget: Budget,
     pub(super) in_flight: u32,
     /// How its last failed call ended, for a person.
-    pub(super) last_failure: Option<String>,
+    pub(super) last_failure: Option<&'static str>,
+    pub(super) succeeded_at: Option<Instant>,
     pub(super) used_at: Instant,
 }
 
@@ -95,6 +96,7 @@ impl Part {
             budget: Budget::new(rules.retry_share, now),
             in_flight: 0,
             last_failure: None,
+            succeeded_at: None,
             used_at: now,
         }
     }

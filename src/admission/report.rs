@@ -26,7 +26,7 @@ pub struct HeldBack {
     /// Of which connection spec; `None` for every one.
     pub connection_spec_id: Option<String>,
     /// How the last call ended, for a person.
-    pub why: Option<String>,
+    pub why: Option<&'static str>,
     /// For how long it has been so.
     pub lasts: Duration,
     /// In what time the next call tries again; zero if it may do so now.
@@ -100,7 +100,7 @@ impl State {
         let parts = self.parts.iter().filter_map(|(id, part)| {
             let held = of(id.kind.scope(), &part.breaker, id.ims_org_id.as_ref())?;
             let connection_spec_id = id.connection_spec_id().map(str::to_owned);
-            let (sandbox_name, why) = (id.sandbox_name.clone(), part.last_failure.clone());
+            let (sandbox_name, why) = (id.sandbox_name.clone(), part.last_failure);
             Some(HeldBack { sandbox_name, connection_spec_id, why, ..held })
         });
         host.into_iter().chain(organisations).chain(parts).collect()

@@ -20,6 +20,9 @@ const PARTS_MAX: usize = 4096;
 /// A create that succeeded this recently shows that Flow Service as a whole is there.
 const RECENT_CREATE: Duration = Duration::from_secs(10);
 
+/// While Flow Service as a whole fails, this much time lies between two probes of parts that are known to fail.
+const PROBE_SPACING: Duration = Duration::from_secs(1);
+
 /// What the budget does not allow is asked again after this.
 const BUDGET_WAIT: Duration = Duration::from_secs(5);
 
@@ -30,6 +33,8 @@ pub(super) struct State {
     /// The way to the host: it fails when nothing comes back at all.
     pub(super) host: Breaker,
     pub(super) parts: BTreeMap<PartId, Part>,
+    /// When the next part that is known to fail may be probed, while all fail.
+    next_probe_at: Instant,
     /// `None` stands for all beyond those that are remembered.
     pub(super) organisations: BTreeMap<Option<ImsOrgId>, Organisation>,
 }
@@ -62,7 +67,8 @@ impl State {
             .keys()
             .map(|id| (Some(id.clone()), Organisation::new(Some(id), &rules, now)))
             .collect();
-        Self { host: Breaker::new(rules.breaker, now), parts: BTreeMap::new(), organisations, rules }
+        let host = Breaker::new(rules.breaker, now);
+        Self { host, parts: BTreeMap::new(), next_probe_at: now, organisations, rules }
     }
 
     /// The part that a call concerns, remembered from now on.
@@ -84,19 +90,11 @@ impl State {
         if self.parts.len() >= PARTS_MAX || (!known && self.organisations.len() >= ORGANISATIONS_MAX) {
             id = id.among_others();
         }
-        let trial = id.is_create() && self.is_service_failing(now);
         let (max, _) = self.rules.limits_of(id.ims_org_id.as_ref());
         let (rules, owner) = (&self.rules, id.ims_org_id.clone());
         let organisation = || Organisation::new(owner.as_ref(), rules, now);
         self.organisations.entry(id.ims_org_id.clone()).or_insert_with(organisation);
-        self.parts.entry(id.clone()).or_insert_with(|| {
-            let mut part = Part::new(rules, max, now);
-            // Nothing bad is known of it, but of all others: one call finds out.
-            if trial {
-                part.breaker.half_open();
-            }
-            part
-        });
+        self.parts.entry(id.clone()).or_insert_with(|| Part::new(rules, max, now));
         id
     }
 
@@ -112,12 +110,24 @@ impl State {
         failing.len() >= 2.min(self.organisations.len()) && !failing.is_empty()
     }
 
+    /// Whether Flow Service as a whole fails, and nothing speaks for this part: then one call finds out.
+    fn fails_with_all(&self, id: &PartId, now: Instant) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < RECENT_CREATE;
+        let Some(part) = self.parts.get(id) else { return false };
+        let works = part.breaker.is_closed() && (!id.is_create() || part.succeeded_at.is_some_and(recent));
+        !works && self.is_service_failing(now)
+    }
+
     /// Why the call may not be made, if that is so: what it would need does not work for now.
     pub(super) fn rejection(&mut self, id: &PartId, call: &Call<'_>, now: Instant) -> Option<Rejected> {
+        let fails = self.fails_with_all(id, now);
         let organisation = self.organisations.get_mut(&id.ims_org_id)?;
         let part = self.parts.get_mut(id)?;
         organisation.touch(now);
         part.used_at = now;
+        if fails && part.breaker.is_closed() {
+            part.breaker.half_open();
+        }
         let reason = if !self.host.allows(call.job, now) {
             Reason::Host
         } else if !organisation.credentials.allows(call.job, now) {
@@ -141,6 +151,13 @@ impl State {
         let id = self.part_of(call, now);
         if let Some(rejected) = self.rejection(&id, call, now) {
             return Err(rejected);
+        }
+        let known_to_fail = |part: &Part| !part.breaker.is_closed() && part.last_failure.is_some();
+        if self.parts.get(&id).is_some_and(known_to_fail) && self.is_service_failing(now) {
+            if now < self.next_probe_at {
+                return Err(Rejected { reason: id.kind.held_back(), retry_at: self.next_probe_at });
+            }
+            self.next_probe_at = now + PROBE_SPACING;
         }
         for breaker in self.breakers(&id, call.needs_token) {
             breaker.claim(call.job, now);

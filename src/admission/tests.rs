@@ -125,10 +125,10 @@ async fn a_create_that_took_effect_after_all_closes_the_breaker() {
     let admission = admission_with(rules());
     fail(&admission, "a", FailureKind::NoAnswer).await;
     assert_eq!(reason(&admission, "a").await, Some(Reason::Creates));
-    let mut changes = admission.changes();
-    changes.borrow_and_update();
+    let mut changed = std::pin::pin!(admission.changed());
+    changed.as_mut().enable();
     admission.confirm_create(&org("a"), &SandboxName::parse("prod").unwrap(), "spec");
-    assert!(changes.has_changed().unwrap());
+    changed.await;
     assert_eq!(reason(&admission, "a").await, None);
 }
 
@@ -194,8 +194,9 @@ async fn refusals_of_jobs_and_429s_open_no_breaker() {
 #[tokio::test(start_paused = true)]
 async fn while_all_fails_a_new_part_is_tried_with_one_call() {
     let admission = admission_with(rules());
-    fail(&admission, "a", FailureKind::Unavailable).await;
-    call(&admission, "b", Some(FailureKind::Unavailable)).await;
+    for name in ["a", "b"] {
+        fail(&admission, name, FailureKind::Unavailable).await;
+    }
     let first = ask(&admission, "new").await.unwrap();
     assert_eq!(reason(&admission, "new").await, Some(Reason::Creates), "one at a time");
     first.ended(None);
@@ -226,6 +227,7 @@ async fn a_claim_keeps_the_probe_for_its_job() {
     drop(claim);
     advance(SECOND * 2).await;
     drop(admission.claim(call(100)).unwrap());
+    advance(SECOND).await;
     assert!(admission.claim(call(200)).is_ok(), "the first was not made use of");
 }
 
@@ -287,7 +289,7 @@ async fn what_is_held_back_is_explained() {
     assert_eq!((held.scope, &held.ims_org_id), (BreakerScope::Create, &Some(org("a"))));
     assert_eq!(held.sandbox_name.as_ref().map(SandboxName::as_str), Some("dev"));
     assert_eq!(held.connection_spec_id.as_deref(), Some("spec"));
-    assert_eq!(held.why.as_deref(), Some(FailureKind::ServerError.meaning()));
+    assert_eq!(held.why, Some(FailureKind::ServerError.meaning()));
     assert!(held.lasts == SECOND / 4 && held.next_in > Duration::ZERO && held.next_in < SECOND);
 }
 

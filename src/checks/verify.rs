@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::Checks;
 use crate::contract::job::Job;
 use crate::contract::reply::UnverifiedReason;
-use crate::flow::{ConnectionRequest, Created, Failure, FlowApi};
+use crate::flow::{ConnectionRequest, Created, Failure, FailureKind, FlowApi};
 use crate::retry::doubling;
 use crate::retry::verdict::Verdict as Outlook;
 
@@ -60,8 +60,13 @@ impl Patience {
     /// Waits before the next look; false if there is to be none.
     async fn pause(&mut self, failure: Option<&Failure>) -> bool {
         // What was just created may not be found at once.
-        let hopeless =
-            |failure: &Failure| failure.kind.verdict() == Outlook::Fail && failure.http_status != Some(404);
+        // Nor is there a use in waiting for checks that are held back: they fail for all.
+        let is_held_back =
+            |failure: &Failure| failure.kind == FailureKind::Unavailable && failure.http_status.is_none();
+        let hopeless = |failure: &Failure| {
+            is_held_back(failure)
+                || (failure.kind.verdict() == Outlook::Fail && failure.http_status != Some(404))
+        };
         if let Some(failure) = failure {
             info!(error = %failure, failure = failure.kind.as_str(), "a look at the connection failed");
             if hopeless(failure) {

@@ -19,6 +19,7 @@ use crate::retry::verdict::Verdict;
 use crate::traces;
 
 /// One delivery, while it is worked on.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub(super) struct Attempting<'a, F> {
     pub(super) handler: &'a Handler<F>,
     pub(super) job: &'a Job,
@@ -38,7 +39,9 @@ pub(super) struct Attempting<'a, F> {
     pub(super) begun: bool,
     /// Whether look-ups have found nothing since the last create.
     looked: bool,
-    /// Whether this delivery has sent a create, the answer to which was lost.
+    /// Whether this delivery has made a create.
+    tried: bool,
+    /// Whether the answer to one that it made was lost.
     pub(super) creates_here: bool,
     /// The job's number, by which it gets its permits.
     pub(super) number: u64,
@@ -92,6 +95,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
             age_before,
             begun: past.attempts > 0,
             looked: past.looked,
+            tried: false,
             creates_here: false,
             number,
         }
@@ -156,6 +160,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         };
         let created = self.handler.flow.create(&request).await;
         permit.ended(created.as_ref().err());
+        self.tried = true;
         match created {
             Ok(created) if self.doubted => Ok(self.only_one(created).await),
             Ok(created) => Ok((created, false)),
@@ -247,7 +252,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
     pub(super) fn learned(&self) -> Learned {
         // Look-ups that found nothing after every call was over have shown that none did anything.
         let undone = self.undone || (self.doubted && !self.doubt.is_serious());
-        Learned { unsettled: self.doubt.unsettled(), undone, looked: self.looked }
+        Learned { unsettled: self.doubt.unsettled(), undone, looked: self.looked, tried: self.tried }
     }
 
     /// A job that ends in doubt because of a limit is looked for once more: its last attempt may have done it.

@@ -34,7 +34,7 @@ const ROUND: Duration = Duration::from_secs(40);
 const ROTATION_MAX: f64 = 400.0;
 
 /// nor fewer.
-const ROTATION_MIN: f64 = 2.0;
+const ROTATION_MIN: f64 = 0.1;
 
 /// Jobs a second that make room in the overflow for what is behind them.
 const OVERFLOW_ROTATION: f64 = 100.0;
@@ -89,11 +89,15 @@ struct Rotation {
 }
 
 impl Rotation {
+    fn pause(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.rate)
+    }
+
     fn take(&mut self, now: Instant) -> Result<(), Instant> {
         if self.next > now {
             return Err(self.next);
         }
-        self.next = now + Duration::from_secs_f64(1.0 / self.rate);
+        self.next = now + self.pause();
         Ok(())
     }
 }
@@ -118,10 +122,11 @@ impl Passage {
     }
 
     /// What was last seen to wait in the overflow and in the held queue.
-    pub(super) fn seen(&mut self, overflow: u32, held: u32) {
+    pub(super) fn seen(&mut self, overflow: u32, held: u32, now: Instant) {
         self.overflow.ready = overflow;
         self.held.ready = held;
         self.held.rate = (f64::from(held) / ROUND.as_secs_f64()).clamp(ROTATION_MIN, ROTATION_MAX);
+        self.held.next = self.held.next.min(now + self.held.pause());
     }
 
     /// A job was moved there.
@@ -273,16 +278,16 @@ mod tests {
 
     #[test]
     fn held_jobs_go_round_at_a_bounded_rate() {
-        for (ready, expected) in [(100, 25), (4_000, 1_000), (1_000_000, 4_000)] {
+        for (ready, expected) in [(10, 3), (100, 25), (4_000, 1_000), (1_000_000, 4_000)] {
             let now = Instant::now();
             let mut passage = Passage::new(100, now);
-            passage.seen(0, ready);
+            passage.seen(0, ready, now);
             let (mut at, mut left) = (now, 0);
             while at < now + Duration::from_secs(10) {
                 at += MILLISECOND;
                 left += u32::from(passage.leave(Source::Held, Blocked::Calls, now, at).is_ok());
             }
-            assert!(left.abs_diff(expected) <= expected / 5, "{left} of {ready}");
+            assert!(left.abs_diff(expected) <= expected / 5 + 1, "{left} of {ready}");
         }
     }
 

@@ -32,11 +32,12 @@ pub(super) fn past(history: &History, redelivered: bool, settle: Duration) -> Pa
     }
 }
 
-/// What the next delivery of a job has to know. What was noted before stays, but for its trials: it has survived this one.
+/// What the next delivery of a job has to know. What was noted before stays; but a job that has made a create, and ended no
+/// session, has survived its trials. One that has ended a session keeps that in mind until then.
 pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, learned: Learned) -> History {
     let before = &delivery.history;
     let is_first = !delivery.redelivered && before.attempts.is_none();
-    let Learned { unsettled, undone, looked } = learned;
+    let Learned { unsettled, undone, looked, tried } = learned;
     History {
         attempts: Some(attempts),
         first_seen_at: before.first_seen_at.or(Some(began)),
@@ -44,13 +45,13 @@ pub(super) fn noted(delivery: &Delivery, began: Timestamp, attempts: u32, learne
         settled_at: clock::now().checked_add(unsettled).ok(),
         undone: undone.then_some(attempts),
         looked,
-        trials: None,
+        trials: trials(delivery).filter(|_| !tried),
     }
 }
 
 /// The same, if nothing is known of calls that may be under way for as long as `settle`.
 pub(super) fn unknown(settle: Duration) -> Learned {
-    Learned { unsettled: settle, undone: false, looked: false }
+    Learned { unsettled: settle, undone: false, looked: false, tried: true }
 }
 
 /// The same, of a job that goes to another queue before it has begun. From then on there may be two copies of it, if the
@@ -68,19 +69,17 @@ pub(super) fn moved(delivery: &Delivery, came: Timestamp, settle: Duration, to: 
     if delivery.redelivered {
         let settled_at = clock::now().checked_add(settle).ok();
         let attempts = Some(attempts);
-        return History {
-            attempts,
-            first_seen_at,
-            since,
-            settled_at,
-            undone: None,
-            looked: false,
-            ..before.clone()
-        };
+        let trials = trials(delivery);
+        return History { attempts, first_seen_at, since, settled_at, undone: None, looked: false, trials };
     }
     let settled_at = before.settled_at.or_else(|| is_new.then(clock::now));
     let undone = if is_new { Some(0) } else { before.undone };
     History { attempts: Some(attempts), first_seen_at, since, settled_at, undone, ..before.clone() }
+}
+
+/// How often the job is known to have ended a session; from the first time on it is kept in mind.
+fn trials(delivery: &Delivery) -> Option<u32> {
+    delivery.history.trials.or(delivery.redelivered.then_some(0))
 }
 
 #[cfg(test)]

@@ -73,12 +73,7 @@ impl Trial {
             Self::Running { task, until } => tokio::select! {
                 biased;
                 _ = task => {}
-                () = sleep_until(*until) => {
-                    warn!(
-                        after_seconds = ROOM_WAIT.as_secs(),
-                        "a job that may be to blame for lost sessions takes long: other jobs are taken beside it again"
-                    );
-                }
+                () = sleep_until(*until) => {}
             },
         }
     }
@@ -161,8 +156,9 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
             for source in passage.filled() {
                 self.session.filled(source);
             }
-            passage.seen(overflow, held);
-            passage.relax(Instant::now())
+            let now = Instant::now();
+            passage.seen(overflow, held, now);
+            passage.relax(now)
         };
         self.worker.keep_free(keep_free);
         let untaken = self.session.rebalance().await?;
@@ -216,6 +212,13 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
             }
             Trial::Waiting { delivery, .. } => {
                 self.start([*delivery]);
+                self.session.relax().await?
+            }
+            Trial::Running { task, .. } if !task.is_finished() => {
+                warn!(
+                    after_seconds = ROOM_WAIT.as_secs(),
+                    "a job that may be to blame for lost sessions takes long: other jobs are taken beside it again"
+                );
                 self.session.relax().await?
             }
             Trial::Running { .. } | Trial::None => self.session.resume_carefully(1).await?,

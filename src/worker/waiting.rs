@@ -1,16 +1,16 @@
 //! A job waits until it can run: until its next call could be made, and there is a slot for it. Or it leaves for another
 //! queue, so that others behind it can run.
 
+use std::pin::pin;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
 use super::passage::{Blocked, Passage};
-use crate::admission::{Claim, Reason, Rejected};
+use crate::admission::{Claim, Reason};
 use crate::broker::intake::Source;
 use crate::contract::job::Job;
 use crate::fair_share::{Slot, SlotRequest, Tenant};
@@ -45,12 +45,13 @@ pub(super) struct Waiting<'a> {
 impl<F: FlowApi> Worker<F> {
     /// Waits until the job can run, or is better off elsewhere.
     pub(super) async fn wait(&self, waiting: &Waiting<'_>, stop: &CancellationToken) -> Waited {
-        let mut changes = self.handler.changes();
         loop {
             if waiting.expires.is_some_and(|at| at <= Instant::now()) {
                 return Waited::Expired;
             }
-            changes.borrow_and_update();
+            // Before the claim, so that no change between the two is missed.
+            let mut changed = pin!(self.handler.changed());
+            changed.as_mut().enable();
             let rejected = match self.handler.claim(waiting.job, waiting.past, waiting.number) {
                 Ok(claim) => return self.wait_for_slot(waiting, claim, stop).await,
                 Err(rejected) => rejected,
@@ -59,27 +60,13 @@ impl<F: FlowApi> Worker<F> {
             let Err(again) = self.leave(waiting, blocked) else {
                 return Waited::Leave(Source::Held, rejected.reason.explanation());
             };
-            if self.pause(waiting, rejected, again, &mut changes, stop).await.is_none() {
-                return Waited::Stopped;
+            let until = waiting.expires.into_iter().chain([again, rejected.retry_at]).min().unwrap_or(again);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Waited::Stopped,
+                () = changed => {}
+                () = sleep_until(until) => {}
             }
-        }
-    }
-
-    /// Waits until it is worth asking again; `None` if the worker stops.
-    async fn pause(
-        &self,
-        waiting: &Waiting<'_>,
-        rejected: Rejected,
-        again: Instant,
-        changes: &mut watch::Receiver<u64>,
-        stop: &CancellationToken,
-    ) -> Option<()> {
-        let until = waiting.expires.into_iter().chain([again, rejected.retry_at]).min().unwrap_or(again);
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            _ = changes.changed() => Some(()),
-            () = sleep_until(until) => Some(()),
         }
     }
 

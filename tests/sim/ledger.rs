@@ -113,7 +113,7 @@ impl Ledger {
     ) -> Result<(), Broken> {
         let late = |(number, job): &(u32, &Job)| {
             let answered = self.seen.answered.get(number).copied().unwrap_or(u32::MAX);
-            job.group == group && answered > milliseconds(by + retry_wait(self.creates(*number)))
+            job.group == group && answered > milliseconds(by + retry_wait(self.failed_attempts(*number)))
         };
         let late: Vec<_> = self.numbered().filter(late).collect();
         let Some((first, _)) = late.first() else { return Ok(()) };
@@ -124,6 +124,15 @@ impl Ledger {
             id(*first)
         );
         broken(requirement, Some(*first), text)
+    }
+
+    /// How many attempts at a job have failed, by a create or a look-up.
+    fn failed_attempts(&self, job: u32) -> u32 {
+        let failed = self.made.iter().filter(|made| {
+            matches!(made.calls, Calls::Creates | Calls::Reads) && made.job == job && made.failed.is_some()
+        });
+        // One more if the job has come with an attempt.
+        u32::try_from(failed.count()).unwrap_or(u32::MAX) + 1
     }
 
     /// How many creates were made for a job.

@@ -124,7 +124,8 @@ impl Illness {
         (self.from..self.until).contains(&now)
             && (self.calls == Calls::All || self.calls == call.calls)
             && fits(self.org, call.org)
-            && fits(self.sandbox, call.sandbox)
+            // A token is not for one sandbox.
+            && (self.sandbox.is_none() || (call.calls != Calls::Tokens && fits(self.sandbox, call.sandbox)))
             && (self.spec.is_none() || (call.calls == Calls::Creates && fits(self.spec, call.spec)))
             && (!self.first_only || call.is_first)
     }
