@@ -109,6 +109,13 @@ pub struct Past {
 }
 
 impl Past {
+    /// The same, of a job of which another copy may have been worked on meanwhile.
+    #[must_use]
+    pub fn with_a_copy(self) -> Self {
+        let doubt = if self.doubt == Doubt::None { Doubt::Unlikely } else { self.doubt };
+        Self { doubt, ..self }
+    }
+
     /// Of a job that nobody has tried before.
     pub const NONE: Self =
         Self { attempts: 0, first_seen_at: None, since: None, doubt: Doubt::None, looked: false };

@@ -105,11 +105,6 @@ impl Breaker {
         }
     }
 
-    /// Whether this job is the one that probes.
-    pub(super) fn is_probed_by(&self, job: JobNumber) -> bool {
-        matches!(self.state, State::HalfOpen { prober: Some((prober, _)) } if prober == job)
-    }
-
     /// The next call of this job is let through; if the breaker is half-open, no other.
     pub(super) fn claim(&mut self, job: JobNumber, now: Instant) {
         if let State::HalfOpen { prober } = &mut self.state

@@ -29,7 +29,7 @@ pub(super) struct Attempting<'a, F> {
     pub(super) stop: &'a CancellationToken,
     attempts: Attempts,
     pub(super) doubt: Doubt,
-    /// Whether there ever was a doubt that only look-ups have resolved.
+    /// Whether there ever was a serious doubt that only look-ups have resolved.
     doubted: bool,
     /// Whether every attempt up to now certainly did nothing.
     undone: bool,
@@ -80,7 +80,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         // Without its mark a connection cannot be found, so there is no use in doubting.
         let doubt = if job.marked_description.is_some() { past.doubt } else { Doubt::None };
         let age_before = past.first_seen_at.map(since).unwrap_or_default();
-        let doubted = doubt != Doubt::None;
+        let doubted = doubt.is_serious();
         Self {
             handler,
             job,

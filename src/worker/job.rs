@@ -141,7 +141,14 @@ impl<F: FlowApi> Worker<F> {
         if let Err(why) = self.terms.allowed.check(&job.ims_org_id, &job.sandbox_name) {
             return self.refuse(&job, &why, &past, delivery);
         }
-        let (began, number) = (clock::now(), self.handler.number());
+        let began = clock::now();
+        if is_to_go_behind(delivery) {
+            let history = moved(delivery, began, self.handler.settle(), Source::Overflow);
+            let why =
+                "it was delivered before, and goes behind a copy that may have been made then".to_owned();
+            return Decision::Move(Moving { to: Source::Overflow, history, why });
+        }
+        let number = self.handler.number();
         let expires = expires(time_left(&job).filter(|_| !past.doubt.is_serious()));
         let (past_before, source, since) = (&past, delivery.source, Instant::now());
         let waiting = Waiting { job: &job, past: past_before, number, source, since, expires };
@@ -159,6 +166,9 @@ impl<F: FlowApi> Worker<F> {
             }
         };
         let _running = delivery.run();
+        // A copy in a queue for which it took long may have been overtaken by what it is a copy of.
+        let past =
+            if waiting.since.elapsed() >= self.handler.settle() / 2 { past.with_a_copy() } else { past };
         // What comes of a job could not be published: it is better not begun.
         if stop.run_until_cancelled(publisher.unblocked()).await.is_none() || delivery.is_stale() {
             return Decision::HandBack;
@@ -273,6 +283,12 @@ impl<F> Drop for Moved<'_, F> {
     fn drop(&mut self) {
         self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).move_ends();
     }
+}
+
+/// A job that was delivered before may have a copy in the overflow that knows nothing of it: its worker was moving it when
+/// its session ended. The queue keeps the order, so behind that copy it comes second, and looks.
+fn is_to_go_behind(delivery: &Delivery) -> bool {
+    delivery.source == Source::Jobs && delivery.redelivered && delivery.history.trials.is_none()
 }
 
 fn envelope(delivery: &Delivery) -> Envelope {

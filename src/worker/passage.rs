@@ -27,20 +27,22 @@ const WINDOW: Duration = Duration::from_millis(250);
 /// How often a job that may not leave yet asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Held jobs go round within this time, whatever their number, so that each is tried soon after its part works again,
+/// What waits in another queue goes round within this time, whatever its number, so that each job is tried soon after it can
+/// run,
 const ROUND: Duration = Duration::from_secs(40);
 
-/// but never more of them in a second than this,
+/// but never more in a second than this,
 const ROTATION_MAX: f64 = 400.0;
 
 /// nor fewer.
 const ROTATION_MIN: f64 = 0.1;
 
-/// Jobs a second that make room in the overflow for what is behind them.
-const OVERFLOW_ROTATION: f64 = 100.0;
+/// It goes round faster while that brings jobs to the front that run at once, and slower while it does not.
+const FASTER: f64 = 1.5;
+const SLOWER: f64 = 0.9;
 
-/// After they have waited for a slot this long.
-const OVERFLOW_WAIT: Duration = Duration::from_secs(1);
+/// A job makes room for those behind it only when it has waited this long.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often the room for looking through the job queue is doubled, and halved.
 const ADAPT: Duration = Duration::from_millis(20);
@@ -51,7 +53,9 @@ const RELAX: Duration = Duration::from_millis(200);
 pub(super) enum Blocked {
     /// There is no slot for it.
     Slot,
-    /// Its calls are held back, or are scarce.
+    /// Its organisation has as many jobs in flight as its calls can carry.
+    Scarce,
+    /// Its calls are held back.
     Calls,
     /// Nothing comes back from the host at all: no other job could run either.
     Host,
@@ -89,6 +93,24 @@ struct Rotation {
 }
 
 impl Rotation {
+    fn new(now: Instant) -> Self {
+        Self { ready: 0, rate: ROTATION_MIN, next: now }
+    }
+
+    fn rate_min(&self) -> f64 {
+        (f64::from(self.ready) / ROUND.as_secs_f64()).clamp(ROTATION_MIN, ROTATION_MAX)
+    }
+
+    fn seen(&mut self, ready: u32, now: Instant) {
+        self.ready = ready;
+        self.set_rate(self.rate, now);
+    }
+
+    fn set_rate(&mut self, rate: f64, now: Instant) {
+        self.rate = rate.clamp(self.rate_min(), ROTATION_MAX);
+        self.next = self.next.min(now + self.pause());
+    }
+
     fn pause(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.rate)
     }
@@ -97,6 +119,7 @@ impl Rotation {
         if self.next > now {
             return Err(self.next);
         }
+        self.set_rate(self.rate * SLOWER, now);
         self.next = now + self.pause();
         Ok(())
     }
@@ -115,18 +138,26 @@ impl Passage {
             peak: 0,
             room: 0,
             adapted_at: now,
-            held: Rotation { ready: 0, rate: ROTATION_MIN, next: now },
-            overflow: Rotation { ready: 0, rate: OVERFLOW_ROTATION, next: now },
+            held: Rotation::new(now),
+            overflow: Rotation::new(now),
             filled: Vec::new(),
         }
     }
 
     /// What was last seen to wait in the overflow and in the held queue.
     pub(super) fn seen(&mut self, overflow: u32, held: u32, now: Instant) {
-        self.overflow.ready = overflow;
-        self.held.ready = held;
-        self.held.rate = (f64::from(held) / ROUND.as_secs_f64()).clamp(ROTATION_MIN, ROTATION_MAX);
-        self.held.next = self.held.next.min(now + self.held.pause());
+        self.overflow.seen(overflow, now);
+        self.held.seen(held, now);
+    }
+
+    /// A job of this source ran without waiting.
+    pub(super) fn ran_at_once(&mut self, source: Source, now: Instant) {
+        let rotation = match source {
+            Source::Jobs => return,
+            Source::Overflow => &mut self.overflow,
+            Source::Held => &mut self.held,
+        };
+        rotation.set_rate(rotation.rate * FASTER + 1.0, now);
     }
 
     /// A job was moved there.
@@ -179,15 +210,12 @@ impl Passage {
         match (from, blocked) {
             (_, Blocked::Host) => Err(latest),
             (Source::Jobs | Source::Overflow, Blocked::Calls) => Ok(()),
-            (Source::Held, Blocked::Calls) if self.held.ready == 0 => Err(latest.min(now + OVERFLOW_WAIT)),
-            (Source::Held, Blocked::Calls) => self.held.take(now),
+            (Source::Held, Blocked::Calls) => make_room(&mut self.held, since, now),
+            (Source::Jobs, Blocked::Scarce) => Ok(()),
             (Source::Jobs, Blocked::Slot) if self.is_stuck(now) => Ok(()),
             (Source::Jobs, Blocked::Slot) => Err(now + ASK_AGAIN),
-            (Source::Overflow | Source::Held, Blocked::Slot) => {
-                if self.overflow.ready == 0 || now < since + OVERFLOW_WAIT {
-                    return Err(latest.min(now + OVERFLOW_WAIT));
-                }
-                self.overflow.take(now)
+            (Source::Overflow | Source::Held, Blocked::Slot | Blocked::Scarce) => {
+                make_room(&mut self.overflow, since, now)
             }
         }
     }
@@ -237,6 +265,14 @@ impl Passage {
             (self.done, self.window_began) = ((0, before), now);
         }
     }
+}
+
+/// Whether a job that has waited since then makes room for those behind it, if there are any.
+fn make_room(rotation: &mut Rotation, since: Instant, now: Instant) -> Result<(), Instant> {
+    if rotation.ready == 0 || now < since + PATIENCE {
+        return Err(now + PATIENCE);
+    }
+    rotation.take(now)
 }
 
 #[cfg(test)]

@@ -73,16 +73,19 @@ impl<F: FlowApi> Worker<F> {
     async fn wait_for_slot(&self, waiting: &Waiting<'_>, claim: Claim, stop: &CancellationToken) -> Waited {
         let mut request = self.fair_share.request(tenant_of(waiting.job), claim.jobs_max);
         if request.is_granted() {
+            self.passage().ran_at_once(waiting.source, Instant::now());
             return run(request, claim);
         }
         let _counted = (waiting.source == Source::Jobs).then(|| SlotWait::begin(self));
         loop {
-            let (to, blocked, why) = if request.is_at_max() {
-                (Source::Held, Blocked::Calls, Reason::Busy.explanation())
+            let (blocked, why) = if request.is_at_max() {
+                (Blocked::Scarce, Reason::Busy.explanation())
             } else {
-                (Source::Overflow, Blocked::Slot, "all slots of its share are in use")
+                (Blocked::Slot, "all slots of its share are in use")
             };
-            let Err(again) = self.leave(waiting, blocked) else { return Waited::Leave(to, why) };
+            let Err(again) = self.leave(waiting, blocked) else {
+                return Waited::Leave(Source::Overflow, why);
+            };
             if waiting.expires.is_some_and(|at| at <= Instant::now()) {
                 return Waited::Expired;
             }

@@ -281,7 +281,7 @@ async fn what_certainly_did_nothing_is_looked_for_and_is_not_ambiguous() {
         matches!(outcome, Handled::Failed { in_doubt: false, limit: Some(Limit::Attempts), attempts: 4, .. });
     assert!(expected, "{outcome:?}");
 
-    let script = Script::new([absent(), created("c-1"), found("c-1", &[])]);
+    let script = Script::new([absent(), created("c-1")]);
     let outcome = script.handle(past, None).await;
     assert_eq!(id_and_recovered(&outcome), ("c-1", false));
     assert!(script.is_over());
