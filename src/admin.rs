@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use crate::admission::Admission;
 use crate::metrics::Metrics;
 
 /// Whether the worker takes jobs: it has a session, and was not told to stop. Clones share the answer.
@@ -49,6 +50,7 @@ impl Readiness {
 #[derive(Clone)]
 struct Served {
     metrics: Metrics,
+    admission: Admission,
     readiness: Readiness,
 }
 
@@ -73,6 +75,7 @@ impl Admin {
     pub async fn serve(
         self,
         metrics: Metrics,
+        admission: Admission,
         readiness: Readiness,
         end: impl Future<Output = ()> + Send + 'static,
     ) {
@@ -81,7 +84,7 @@ impl Admin {
             .route("/readyz", get(readyz))
             .route("/metrics", get(render_metrics))
             .merge(status::routes())
-            .with_state(Served { metrics, readiness });
+            .with_state(Served { metrics, admission, readiness });
         serve::serve(self.listener, router, end).await;
     }
 }

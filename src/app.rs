@@ -99,8 +99,8 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Result<usize, Er
     info!(admin_addr = %bound, version = env!("CARGO_PKG_VERSION"), "started");
 
     let served = CancellationToken::new();
-    let admin =
-        tokio::spawn(admin.serve(metrics.clone(), readiness.clone(), served.clone().cancelled_owned()));
+    let end = served.clone().cancelled_owned();
+    let admin = tokio::spawn(admin.serve(metrics.clone(), admission.clone(), readiness.clone(), end));
     let tending = tokio::spawn({
         let (admission, runtime) = (admission.clone(), metrics.runtime.clone());
         async move { tokio::join!(admission.run_background(), runtime.watch()) }

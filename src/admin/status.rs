@@ -1,8 +1,9 @@
 //! The page for people at `/`: what this replica is doing, at a glance, and `/status.json`, from which it draws itself.
 //!
-//! It shows what the metrics know, and of a job nothing but its id. The page needs nothing from elsewhere and, without
+//! It shows what the metrics know and what admission holds back, and of a job nothing but its id. The page needs nothing from elsewhere and, without
 //! JavaScript, shows the moment at which it was asked for.
 
+mod held_back;
 mod page;
 mod state;
 

@@ -1,4 +1,4 @@
-//! Settings of what protects Flow Service, and organisations from each other.
+//! Settings of admission control: what protects Flow Service, and organisations from each other.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,31 +12,32 @@ use crate::contract::ids::ImsOrgId;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Protection")]
 pub(super) struct AdmissionOptions {
-    /// A circuit breaker opens after so many failed calls in a row: for Flow Service, for IMS, and for each organisation.
-    /// With 0 only refused credentials open one
+    /// A circuit breaker opens after this many failed calls in a row. There is one for creates of each connection spec in
+    /// each sandbox, one for look-ups and one for optional checks in each sandbox, one for each organisation's access token,
+    /// and one for the host of Flow Service. With 0 only refused credentials open one
     #[arg(long, env = "BREAKER_FAILURES", value_name = "NUMBER", default_value = "20")]
     breaker_failures: Setting<u32>,
-    /// It also opens when this share of at least 50 calls in `BREAKER_WINDOW` failed
+    /// A circuit breaker also opens when this share of at least 50 calls in `BREAKER_WINDOW` failed
     #[arg(long, env = "BREAKER_RATIO", value_name = "SHARE", default_value = "0.5")]
     breaker_ratio: Setting<Share>,
     /// The time in which that share is counted
     #[arg(long, env = "BREAKER_WINDOW", value_name = "DURATION", default_value = "10s")]
     breaker_window: Setting<Duration>,
-    /// Longest pause before something that is down is tried again; the first is 1s
+    /// Longest pause before an open circuit breaker lets one job probe; the first pause is 1s, each further one twice as long
     #[arg(long, env = "BREAKER_PAUSE", value_name = "DURATION", default_value = "4s")]
     breaker_pause: Setting<Duration>,
-    /// How many repeated calls may fail in the long run, as a share of the calls that succeed; beyond that they wait
-    /// for a minute. With 1 there is no bound
+    /// How many repeated creates may fail in the long run, as a share of the creates that succeed, for each connection
+    /// spec in each sandbox. Jobs beyond that wait in the held queue. With 1 there is no bound
     #[arg(long, env = "RETRY_BUDGET", value_name = "SHARE", default_value = "0.2")]
     retry_budget: Setting<Share>,
     /// Most calls of one organisation at the same time; `CONCURRENCY` if not set
     #[arg(long, env = "ORG_CONCURRENCY", value_name = "NUMBER")]
     org_concurrency: Option<Setting<u16>>,
-    /// `on`: the limits of an organisation fall when calls fail, become slow or are answered with 429, and grow again.
-    /// `off`: they are what is set here
+    /// `on`: the concurrency limit of a part falls when its calls fail or become slow, the rate limit of an organisation
+    /// falls when its calls are answered with 429, and both rise again. `off`: limits are what is set here
     #[arg(long, env = "ADAPTIVE_LIMITS", value_name = "on|off", default_value = "on")]
     adaptive_limits: Setting<Switch>,
-    /// Most calls of one organisation in a second; without it, as many as are not answered with 429
+    /// Most calls of one organisation in a second; if not set, there is no limit until calls are answered with 429
     #[arg(long, env = "ORG_RATE", value_name = "NUMBER")]
     org_rate: Option<Setting<u32>>,
 }

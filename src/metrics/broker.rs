@@ -114,7 +114,7 @@ impl BrokerMetrics {
             sessions: counter("amqp_sessions_total", "Broker sessions opened.")?,
             session_failures: counters(
                 "amqp_session_failures_total",
-                "Sessions lost, or not opened, by why.",
+                "Broker sessions that failed, by reason.",
                 &["reason"],
             )?,
             publishes: counters(
@@ -155,7 +155,7 @@ impl BrokerMetrics {
                 registry,
                 IntGauge::new(
                     "draining",
-                    "1 while the worker stops: it takes no jobs and ends those in hand.",
+                    "1 while the worker stops: it takes no jobs and finishes those in flight.",
                 )?,
             )?,
         };

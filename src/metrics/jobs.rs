@@ -103,7 +103,11 @@ impl JobMetrics {
             "Time from taking a delivery to being done with it, by outcome.",
         );
         let metrics = Self {
-            received: counters("jobs_received_total", "Deliveries taken from the job queue.", "redelivered")?,
+            received: counters(
+                "jobs_received_total",
+                "Deliveries taken, from the job queue, the overflow and the held queue.",
+                "redelivered",
+            )?,
             completed: counters(
                 "jobs_completed_total",
                 "Jobs that were answered, or parked because nobody could be answered.",
@@ -111,7 +115,7 @@ impl JobMetrics {
             )?,
             postponed: counters(
                 "jobs_postponed_total",
-                "Deliveries that ended with the job still to be done: it waits in a retry queue (deferred), was given back (handed_back), or its session was lost (abandoned).",
+                "Deliveries that ended with the job still to be done: it waits in a retry queue (deferred) or in the overflow or held queue (moved), was given back (handed_back), or its session was lost (abandoned).",
                 "outcome",
             )?,
             duration: register(
@@ -143,19 +147,16 @@ impl JobMetrics {
                 "Jobs by how their credentials came; what is no job for another reason is not counted.",
                 "form",
             )?,
-            in_flight: register(
-                registry,
-                IntGauge::new("jobs_in_flight", "Deliveries taken and not done with.")?,
-            )?,
+            in_flight: register(registry, IntGauge::new("jobs_in_flight", "Deliveries in flight.")?)?,
             limit: register(
                 registry,
-                IntGauge::new("jobs_in_flight_limit", "Most deliveries in hand at a time (CONCURRENCY).")?,
+                IntGauge::new("jobs_in_flight_limit", "Most deliveries in flight at a time (CONCURRENCY).")?,
             )?,
             oldest: Oldest::new(register(
                 registry,
                 Gauge::new(
                     "oldest_job_timestamp_seconds",
-                    "When the oldest job in hand was sent, in Unix time, or delivered, if it does not say; 0 while none is in hand.",
+                    "When the oldest job in flight was sent, in Unix time, or delivered, if it does not say; 0 while none is in flight.",
                 )?,
             )?),
             panics: register(

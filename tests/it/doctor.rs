@@ -4,12 +4,15 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use connection_worker::simulator::Options;
+use lapin::BasicProperties;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
 use crate::support::command::{Ran, on_terminal, run};
-use crate::support::corner::{CLIENT_SECRET, Corner, ORG, RETRY_TIERS};
+use crate::support::corner::{CLIENT_SECRET, Corner, ORG, RETRY_TIERS, job};
 use crate::support::rig::Rig;
 
 mod configuration;
@@ -83,8 +86,10 @@ async fn what_is_well_is_found_so_and_left_as_it_is() {
     let corner = Corner::new().await;
     let empty = doctor(&corner, &[]).await;
     assert_eq!((empty.code, empty.ended("failed").len()), (Some(0), 0), "{:#?}", empty.checks);
-    assert_eq!(empty.of("queue").len(), 8);
-    for queue in [corner.jobs_queue(), corner.reply_queue(), corner.retry_queue("10s")] {
+    assert_eq!(empty.of("queue").len(), 10);
+    for queue in
+        [corner.jobs_queue(), corner.overflow_queue(), corner.held_queue(), corner.retry_queue("10s")]
+    {
         assert_eq!(empty.queue(&queue)["message"], "missing; `run` creates it (TOPOLOGY=create)");
         assert!(!corner.vhost.exists(&queue).await, "{queue} was created");
     }
@@ -116,10 +121,10 @@ async fn the_report_is_a_line_for_each_check() {
     let plain = ask(&corner, &[], &[("SANDBOX_NAME", "")]).await;
     assert_eq!(plain.code, Some(0), "{plain:?}");
     let lines: Vec<&str> = plain.stdout.lines().collect();
-    assert_eq!(lines.len(), 21, "{}", plain.stdout);
+    assert_eq!(lines.len(), 25, "{}", plain.stdout);
     assert!(plain.stdout.is_ascii() && lines[0].starts_with("ok   configuration "), "{}", plain.stdout);
     assert!(plain.stdout.contains("skip flow.access"), "{}", plain.stdout);
-    assert_eq!(lines[20], "18 ok, 0 warnings, 0 failed, 2 skipped");
+    assert_eq!(lines[24], "22 ok, 0 warnings, 0 failed, 2 skipped");
 
     let told = corner.settings();
     let told: Vec<(&str, &str)> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -156,11 +161,38 @@ async fn every_missing_queue_is_found_and_none_is_created() {
     let corner = Corner::new().await;
     corner.vhost.declare_quorum(&corner.reply_queue()).await;
     let report = doctor(&corner, &[("TOPOLOGY", "verify")]).await;
-    assert_eq!((report.code, report.ended("failed").len()), (Some(1), 7), "{:#?}", report.checks);
+    assert_eq!((report.code, report.ended("failed").len()), (Some(1), 9), "{:#?}", report.checks);
     assert_eq!(report.queue(&corner.reply_queue())["status"], "ok");
     let missing = report.queue(&corner.retry_queue("1h"));
     assert_eq!(missing["remedy"], "create it, or start with TOPOLOGY=create");
     assert!(!corner.vhost.exists(&corner.retry_queue("1h")).await);
+}
+
+/// Those that wait for a slot are a matter of course; those whose calls are held back, somebody should look at.
+#[tokio::test]
+async fn jobs_that_wait_are_counted_with_what_they_wait_for() {
+    let corner = Corner::new().await;
+    let mut worker = corner.worker(&[]).await;
+    worker.signal(Signal::SIGTERM);
+    worker.wait(PATIENCE).await;
+    for (queue, jobs) in [(corner.overflow_queue(), 2), (corner.held_queue(), 3)] {
+        for number in 0..jobs {
+            let body = job(&format!("job-{number}")).to_string();
+            corner.vhost.publish(&queue, BasicProperties::default(), body.as_bytes()).await;
+        }
+    }
+    let report = doctor(&corner, &[]).await;
+    assert_eq!((report.code, report.ended("warning")), (Some(0), vec!["queue".to_owned()]));
+    let overflow = report.queue(&corner.overflow_queue());
+    assert_eq!(overflow["status"], "ok", "{overflow}");
+    let said = overflow["message"].as_str().unwrap();
+    assert!(said.starts_with("2 ready (these jobs wait for a slot"), "{overflow}");
+    let held = report.queue(&corner.held_queue());
+    assert_eq!(held["status"], "warning", "{held}");
+    let said = held["message"].as_str().unwrap();
+    assert!(said.starts_with("3 ready (calls for these jobs are held back, or scarce"), "{held}");
+    assert!(held["remedy"].as_str().unwrap().contains("status page"), "{held}");
+    corner.remove().await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use lapin::BasicProperties;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::corner::{CLIENT_SECRET, ORG, job, job_named};
+use crate::support::corner::{CLIENT_SECRET, ORG, SANDBOX, job, job_named};
 use crate::support::eventually::eventually;
 use crate::support::scene::Scene;
 use crate::support::{PATIENCE, env, tell};
@@ -111,18 +111,70 @@ async fn the_page_shows_it_without_a_script_and_lets_nothing_in() {
 }
 
 #[tokio::test]
-async fn a_flow_service_that_is_down_is_seen_at_a_glance() {
-    let scene = Scene::start(&[("BREAKER_FAILURES", "1"), ("RETRY_BASE", "1ms")]).await;
-    scene.sim.fault(json!({ "endpoint": "any", "fault": { "kind": "status", "status": 503 } })).await;
+async fn a_flow_service_that_cannot_be_reached_is_seen_at_a_glance() {
+    let nowhere = [("FLOW_URL", "http://127.0.0.1:1/flowservice"), ("BREAKER_FAILURES", "1")];
+    let scene = Scene::start(&nowhere).await;
     scene.submit(&job("a")).await;
-    let state = eventually("it is paused", PATIENCE, async || {
+    let state = eventually("it is held back", PATIENCE, async || {
         let state = state(&scene).await;
         if state["health"]["level"] == "bad" { Ok(state) } else { Err(state) }
     })
     .await;
-    assert_eq!(state["health"]["word"], "paused: no call could be made");
+    assert_eq!(state["health"]["word"], "Flow Service cannot be reached");
+    let sentence = state["heldBack"]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("Flow Service cannot be reached: no job is begun"), "{state}");
+    let host = &state["heldBack"]["rows"][0];
+    assert_eq!((&host["calls"], &host["organisation"]), (&json!("all calls"), &json!("all")), "{state}");
+}
+
+/// Nothing is green meanwhile, and it says for whom, where, why, since when and what comes next.
+#[tokio::test]
+async fn what_is_held_back_stands_on_top() {
+    let scene = Scene::start(&[("BREAKER_FAILURES", "1"), ("RETRY_BASE", "1ms")]).await;
+    scene.sim.fault(json!({ "endpoint": "create", "fault": { "kind": "status", "status": 500 } })).await;
+    scene.submit(&job("a")).await;
+    scene.submit(&job("b")).await;
+    let state = eventually("creates are held back", PATIENCE, async || {
+        let state = state(&scene).await;
+        if state["heldBack"]["rows"].as_array().is_some_and(|rows| !rows.is_empty()) {
+            Ok(state)
+        } else {
+            Err(state)
+        }
+    })
+    .await;
+    assert_eq!(
+        (&state["health"]["level"], &state["health"]["word"]),
+        (&json!("doubtful"), &json!("some calls are held back"))
+    );
+    let row = &state["heldBack"]["rows"][0];
+    assert_eq!(
+        (&row["calls"], &row["organisation"], &row["sandbox"]),
+        (&json!("creates"), &json!(ORG), &json!(SANDBOX)),
+        "{state}"
+    );
+    assert_eq!(row["why"], "Flow Service failed: the connection may exist");
+    assert!(row["since"].as_str().unwrap().ends_with(" ago"), "{row}");
+    let next = row["next"].as_str().unwrap();
+    assert!(next == "with the next job" || next.starts_with("in "), "{row}");
+    let sentence = state["heldBack"]["sentence"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("Calls are held back at 1 circuit breaker for 1 organisation"),
+        "{sentence}"
+    );
     let breakers = state["breakers"].as_array().unwrap();
-    assert!(breakers.iter().any(|breaker| breaker["state"] != "closed"), "{state}");
+    let create = breakers.iter().find(|breaker| breaker["breaker"] == "create").unwrap();
+    assert_eq!((&create["open"], &create["opened"]), (&json!(1), &json!(1.0)), "{state}");
+    let page = scene.worker.admin("/").await.unwrap();
+    for shown in [sentence, "<td>creates</td>", "data-level=\"doubtful\""] {
+        assert!(page.body.contains(shown), "no {shown} in {}", page.body);
+    }
+    eventually("jobs are counted in the held queue", PATIENCE, async || {
+        let state = self::state(&scene).await;
+        let sentence = state["heldBack"]["sentence"].as_str().unwrap_or_default().to_owned();
+        if sentence.contains(" for their calls (held)") { Ok(()) } else { Err(sentence) }
+    })
+    .await;
 }
 
 /// `make status-page` asks for it; it needs Chromium and Node.js, and takes the picture for the README.

@@ -1,6 +1,6 @@
 //! The page: a template in which elements name the value that they show, so that the script finds them too.
 //!
-//! `data-value="/jobs/created"` shows one value; `data-rows="/breakers" data-columns="breaker state"` shows a table's rows.
+//! `data-value="/jobs/created"` shows one value; `data-rows="/breakers" data-columns="breaker open"` shows a table's rows.
 
 use std::fmt::Write as _;
 

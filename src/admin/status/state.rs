@@ -3,20 +3,25 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::held_back;
 use crate::admin::Served;
+use crate::admission::{BreakerScope, HeldBack};
 use crate::contract::reply::ErrorCode;
 use crate::metrics::numbers::Numbers;
 
 /// The state of the worker, as JSON.
 pub(super) fn of(served: &Served) -> Value {
     let numbers = served.metrics.numbers();
+    let held = served.admission.held_back();
+    let held_level = held_back::level(&held, &served.admission.configured());
     let outcome = |outcome: &str| numbers.sum("jobs_completed_total", &[("outcome", outcome)]);
     let failed: f64 = ErrorCode::ALL.iter().map(|code| outcome(code.as_str())).sum();
     let of_flow = |name: &str| numbers.sum(name, &[("upstream", "flow")]);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "at": now().to_string(),
-        "health": health(served.readiness.get(), &numbers),
+        "health": health(served.readiness.get(), held_level, &numbers),
+        "heldBack": held_back::of(&held, waiting(&numbers)),
         "jobs": {
             "inFlight": numbers.sum("jobs_in_flight", &[]),
             "received": numbers.sum("jobs_received_total", &[]),
@@ -31,13 +36,13 @@ pub(super) fn of(served: &Served) -> Value {
             "seconds": of_flow("http_request_duration_seconds_sum"),
             "limited": numbers.sum("http_requests_total", &[("upstream", "flow"), ("status", "429")]),
             "retries": numbers.sum("retries_scheduled_total", &[]),
-            "denied": numbers.sum("calls_denied_total", &[]),
+            "rejected": numbers.sum("calls_rejected_total", &[]),
         },
         "retryBudget": numbers.sum("retry_budget_ratio", &[]),
         "tokenExpires": from_now(numbers.sum("token_expiry_timestamp_seconds", &[])),
-        "breakers": breakers(&numbers),
+        "breakers": breakers(&held, &numbers),
         "organisations": organisations(&numbers),
-        "organisationsDown": numbers.sum("organisations_down", &[]),
+        "organisationsHeldBack": held_back::organisations(&held),
         "answers": counted(&numbers, "http_requests_total", "status", Some(("upstream", "flow"))),
         "outcomes": counted(&numbers, "jobs_completed_total", "outcome", None),
         "queues": queues(&numbers),
@@ -46,7 +51,7 @@ pub(super) fn of(served: &Served) -> Value {
 }
 
 /// One word for all of it, and what it stands on.
-fn health(is_ready: bool, numbers: &Numbers) -> Value {
+fn health(is_ready: bool, held: Option<(&str, &str)>, numbers: &Numbers) -> Value {
     let is_set = |name: &str, role: &str| numbers.sum(name, &[("role", role)]) > 0.0;
     let connection =
         |role: &str| match (is_set("amqp_connection_up", role), is_set("amqp_connection_blocked", role)) {
@@ -55,15 +60,11 @@ fn health(is_ready: bool, numbers: &Numbers) -> Value {
             (false, _) => "down",
         };
     let connections = [connection("consume"), connection("publish")];
-    let is_paused = numbers.sum("consuming_paused", &[]) > 0.0;
-    let (level, word) = match (is_ready, is_paused) {
+    let (level, word) = match (is_ready, held) {
         (false, _) => ("bad", "not taking jobs"),
-        (true, true) => ("bad", "paused: no call could be made"),
-        (true, false) if connections.contains(&"blocked") => ("bad", "the broker takes no replies"),
-        (true, false) if numbers.sum("organisations_down", &[]) > 0.0 => {
-            ("doubtful", "some organisations are down")
-        }
-        (true, false) => ("good", "taking jobs"),
+        (true, _) if connections.contains(&"blocked") => ("bad", "the broker takes no replies"),
+        (true, Some(held)) => held,
+        (true, None) => ("good", "taking jobs"),
     };
     json!({
         "ready": is_ready,
@@ -74,12 +75,11 @@ fn health(is_ready: bool, numbers: &Numbers) -> Value {
     })
 }
 
-fn breakers(numbers: &Numbers) -> Value {
-    const NAME: &str = "circuit_breaker_state";
-    let is_in = |breaker, state| numbers.sum(NAME, &[("breaker", breaker), ("state", state)]) > 0.0;
-    let rows = numbers.by(NAME, "breaker").into_keys().map(|breaker| {
-        let state = ["open", "half_open"].into_iter().find(|state| is_in(breaker, state));
-        json!({ "breaker": breaker, "state": state.unwrap_or("closed").replace('_', " ") })
+fn breakers(held: &[HeldBack], numbers: &Numbers) -> Value {
+    let rows = BreakerScope::ALL.into_iter().map(|scope| {
+        let open = held.iter().filter(|held| held.scope == scope).count();
+        let opened = numbers.sum("circuit_breaker_opened_total", &[("breaker", scope.as_str())]);
+        json!({ "breaker": scope.as_str().replace('_', "-"), "open": open, "opened": opened })
     });
     rows.collect()
 }
@@ -92,9 +92,10 @@ fn organisations(numbers: &Numbers) -> Value {
         numbers.get(name).copied().unwrap_or_default()
     };
     let rows = limits.iter().map(|(name, limit)| {
-        // 0 stands for no limit.
-        let rate = Some(of(&rates, name)).filter(|rate| *rate > 0.0);
-        json!({ "organisation": name, "inFlight": of(&calls, name), "limit": limit.floor(), "rate": rate })
+        // 0 stands for no limit, or for none that is known yet.
+        let above_zero = |limit: f64| Some(limit).filter(|limit| *limit > 0.0);
+        let (limit, rate) = (above_zero(limit.floor()), above_zero(of(&rates, name)));
+        json!({ "organisation": name, "inFlight": of(&calls, name), "limit": limit, "rate": rate })
     });
     rows.collect()
 }
@@ -112,9 +113,19 @@ fn counted(numbers: &Numbers, name: &str, label: &str, only: Option<(&str, &str)
         .collect()
 }
 
+/// Jobs that wait in the overflow and in the held queue; nothing while nobody looks.
+fn waiting(numbers: &Numbers) -> Option<(f64, f64)> {
+    let ready = |queue| numbers.sum("queue_messages_ready", &[("queue", queue)]);
+    are_seen(numbers).then(|| (ready("overflow"), ready("held")))
+}
+
+fn are_seen(numbers: &Numbers) -> bool {
+    numbers.sum("queues_seen_timestamp_seconds", &[]) > 0.0
+}
+
 /// Messages that are ready; nothing while nobody looks.
 fn queues(numbers: &Numbers) -> Value {
-    if numbers.sum("queues_seen_timestamp_seconds", &[]) == 0.0 {
+    if !are_seen(numbers) {
         return json!([]);
     }
     let queues = numbers.by("queue_messages_ready", "queue");

@@ -9,6 +9,7 @@ use super::report::Report;
 use crate::broker::Error;
 use crate::broker::inspect::{Inspection, Place, place};
 use crate::broker::session::SessionSettings;
+use crate::broker::topology::Queues;
 use crate::telemetry::Chain;
 
 /// The checks, in order: each builds on those before it.
@@ -36,7 +37,7 @@ pub(super) async fn examine(settings: &SessionSettings, report: &mut Report) -> 
         return Ok(());
     }
     let Some(inspection) = log_in(settings, &place, report).await? else { return Ok(()) };
-    rights(&inspection, &settings.link.queues.jobs, report).await?;
+    rights(&inspection, &settings.link.queues, report).await?;
     queues::examine(&inspection, settings, report).await?;
     // It was of use while it lasted.
     drop(inspection.close().await);
@@ -44,19 +45,32 @@ pub(super) async fn examine(settings: &SessionSettings, report: &mut Report) -> 
 }
 
 /// What the user may do, whatever queues there are.
-async fn rights(inspection: &Inspection, jobs: &str, report: &mut Report) -> io::Result<()> {
+async fn rights(inspection: &Inspection, queues: &Queues, report: &mut Report) -> io::Result<()> {
     match inspection.may_publish().await {
         Ok(()) => report.good("broker.publish", "", "the user may publish to the default exchange")?,
         Err(error) => {
             report.bad("broker.publish", "", &Chain(&error).to_string(), "give it write permission")?;
         }
     }
-    match inspection.may_consume(jobs).await {
-        Ok(()) => report.good("broker.consume", jobs, "the user may consume the job queue"),
-        Err(error) => {
-            report.bad("broker.consume", jobs, &Chain(&error).to_string(), "give it read permission")
+    let sources = [
+        (queues.jobs.clone(), "the job queue"),
+        (queues.overflow(), "the overflow queue"),
+        (queues.held(), "the held queue"),
+    ];
+    for (queue, what) in sources {
+        match inspection.may_consume(&queue).await {
+            Ok(()) => report.good("broker.consume", &queue, &format!("the user may consume {what}"))?,
+            Err(error) => {
+                report.bad(
+                    "broker.consume",
+                    &queue,
+                    &Chain(&error).to_string(),
+                    "give it read permission",
+                )?;
+            }
         }
     }
+    Ok(())
 }
 
 /// What follows a check that failed.

@@ -6,7 +6,7 @@ use super::report::Report;
 use crate::broker::Error;
 use crate::broker::inspect::{Difference, Inspection, Queue, Role, Wanted, wanted};
 use crate::broker::session::SessionSettings;
-use crate::broker::topology::TopologyMode;
+use crate::broker::topology::{Queues, TopologyMode};
 use crate::telemetry::Chain;
 
 /// An AMQP user that may not configure a queue may not declare it again; the worker need not, if the queue is there.
@@ -26,7 +26,10 @@ pub(super) async fn examine(
 ) -> io::Result<()> {
     for queue in wanted(&settings.link.queues) {
         match inspection.queue(&queue).await {
-            Ok(Some(found)) => tell(&queue, &found, report)?,
+            Ok(Some(found)) => {
+                let waiting = Waiting::of(&settings.link.queues, &queue.name, found.ready);
+                tell(&queue, &found, waiting, report)?;
+            }
             Ok(None) if settings.link.topology == TopologyMode::Create => {
                 creation(inspection, &queue, report).await?;
             }
@@ -55,8 +58,45 @@ async fn creation(inspection: &Inspection, queue: &Wanted, report: &mut Report) 
     report.bad("queue", &queue.name, &format!("missing, and {}", Chain(&error)), remedy)
 }
 
-fn tell(queue: &Wanted, found: &Queue, report: &mut Report) -> io::Result<()> {
-    let ready = format!("{} ready", found.ready);
+/// Jobs that wait in a queue of the worker's own for something other than their retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// For a slot.
+    Slot,
+    /// Until their calls can be made.
+    Calls,
+}
+
+impl Waiting {
+    fn of(queues: &Queues, name: &str, ready: u32) -> Option<Self> {
+        let waiting = [(queues.overflow(), Self::Slot), (queues.held(), Self::Calls)];
+        waiting.into_iter().find(|(queue, _)| queue == name && ready > 0).map(|(_, waiting)| waiting)
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Slot => {
+                " (these jobs wait for a slot, because their organisation's share of the slots is in use; the workers \
+                 take them in turn)"
+            }
+            Self::Calls => " (calls for these jobs are held back, or scarce; the workers keep trying)",
+        }
+    }
+
+    /// What to do, if a person should look.
+    fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::Slot => None,
+            Self::Calls => Some(
+                "see the checks of IMS and Flow Service below, and the status page of a worker: it says what is held \
+                 back and why",
+            ),
+        }
+    }
+}
+
+fn tell(queue: &Wanted, found: &Queue, waiting: Option<Waiting>, report: &mut Report) -> io::Result<()> {
+    let ready = format!("{} ready{}", found.ready, waiting.map(Waiting::meaning).unwrap_or_default());
     let name = &queue.name;
     let differences = match &found.differences {
         Ok(differences) => differences,
@@ -72,11 +112,11 @@ fn tell(queue: &Wanted, found: &Queue, report: &mut Report) -> io::Result<()> {
         }
     };
     if differences.is_empty() {
-        return report.good(
-            "queue",
-            name,
-            &format!("{ready}; as the worker would create it{}", way_back(queue)),
-        );
+        let message = format!("{ready}; as the worker would create it{}", way_back(queue));
+        return match waiting.and_then(Waiting::remedy) {
+            Some(remedy) => report.doubtful("queue", name, &message, remedy),
+            None => report.good("queue", name, &message),
+        };
     }
     let listed: Vec<String> = differences.iter().map(ToString::to_string).collect();
     let message = format!("{ready}; {}", listed.join("; "));

@@ -93,6 +93,16 @@ impl Corner {
         format!("{}.retry.{tier}", self.jobs_queue())
     }
 
+    /// The queue of jobs that wait for a slot.
+    pub(crate) fn overflow_queue(&self) -> String {
+        format!("{}.overflow", self.jobs_queue())
+    }
+
+    /// The queue of jobs whose calls are held back, or scarce.
+    pub(crate) fn held_queue(&self) -> String {
+        format!("{}.held", self.jobs_queue())
+    }
+
     /// Declares the retry queues with a shorter wait than the worker would, and of the given type. It uses what is there.
     pub(crate) async fn declare_short_retries(&self, queue_type: &str, wait: Duration) {
         for tier in RETRY_TIERS {
@@ -115,7 +125,14 @@ impl Corner {
 
     /// Every queue of the worker.
     fn queues(&self) -> Vec<String> {
-        let others = [self.jobs_queue(), self.reply_queue(), self.dead_queue(), self.undeliverable_queue()];
+        let others = [
+            self.jobs_queue(),
+            self.overflow_queue(),
+            self.held_queue(),
+            self.reply_queue(),
+            self.dead_queue(),
+            self.undeliverable_queue(),
+        ];
         RETRY_TIERS.map(|tier| self.retry_queue(tier)).into_iter().chain(others).collect()
     }
 
