@@ -192,7 +192,7 @@ fn every_line_that_the_runbook_looks_for_is_logged() {
     let sources = [
         "src/app.rs",
         "src/telemetry.rs",
-        "src/guard.rs",
+        "src/admission.rs",
         "src/handler/lookup.rs",
         "src/reload.rs",
         "src/traces/otlp.rs",
