@@ -12,8 +12,9 @@
 //! 3. `the_job_is_acked_only_after_its_reply_is_confirmed`.
 //! 4. `secrets_stay_inside`: no credential in logs, metrics, traces, replies, errors or `--help`.
 //! 5. `a_bad_message_hurts_only_itself`.
-//! 6. `an_ill_flow_service_is_left_in_peace`: backoff with full jitter, `Retry-After` as a floor, breakers, limits that adapt,
-//!    a budget for repeated calls, and no job taken while none could be done.
+//! 6. `an_ill_flow_service_is_left_in_peace`: backoff with full jitter, `Retry-After` as a floor, a circuit breaker for each
+//!    part, adaptive limits and a budget for repeated calls. Jobs of a part that fails wait in the held queue; while the host
+//!    cannot be reached, no job is taken beyond the prefetch.
 //! 7. `sigterm_drains`.
 //! 8. `memory_is_bounded` by the concurrency and the largest message.
 //!
@@ -22,16 +23,20 @@
 //! ```text
 //!               ┌──────────── app (builds, supervises) ────────────┐
 //!  signal ─► stop token                                            │
-//!  SIGHUP, a changed file ─► reload ─► organisations, guard, flow  │
-//!  broker::session ─► worker ─► contract::parse ─► handler ─► flow (HTTP)
-//!         ▲             │                             ├─ retry
-//!         │             │                             └─ guard (is there a place for the job, may a call be made?)
-//!         └── settle ◄──┴── broker::publisher ◄── reply
+//!  SIGHUP, a changed file ─► reload ─► organisations, admission, flow
+//!
+//!  three queues ─► broker::session ─► worker ─► contract::parse ─► handler ─► flow (HTTP)
+//!   ▲  jobs              ▲              │ │                          ├─ retry
+//!   │  overflow          │              │ └─ fair_share (a slot?)    └─ admission (may this call be made now?)
+//!   │  held              └── settle ◄───┤
+//!   └── moved ◄─── broker::publisher ◄──┴── reply
 //! ```
 //!
-//! One way only: `Delivery → Job → Handled → Reply confirmed → Settlement`. Permission to work is the prefetch limit,
-//! and of what is in hand each organisation has its share; there is no second queue inside. A job that has to wait for long takes a turn through the broker instead of a reply:
-//! `Handled → retry queue confirmed → Settlement`, and comes back as a delivery that carries its history
+//! One way only: `Delivery → Job → Handled → Reply confirmed → Settlement`. Permission to take jobs is the prefetch limit,
+//! divided among the three queues; permission to work is a slot; permission to call is a permit. There is no second queue
+//! inside. A job that cannot run now is moved instead of answered: to the overflow queue if it lacks a slot, to the held queue
+//! if its calls are held back, `Delivery → overflow or held confirmed → Settlement`. One whose call failed takes a turn through
+//! a retry queue: `Handled → retry queue confirmed → Settlement`. All come back as deliveries that carry their history
 //! ([`contract::history`]).
 //!
 //! Along the same way goes the trace that the job belongs to ([`traces`]): from the sender's headers to each call and to
@@ -41,10 +46,11 @@
 //!
 //! * Tools under [`cli`] ask the code that decides, and have no copy of its rules.
 //! * Imports point one way: `contract` knows only `sources` and `sealing`, and those and `retry` nothing of the rest; `flow` and
-//!   `broker` know those and `metrics` (which borrows the names of failures for its labels); `traces` knows `retry` and `metrics`,
-//!   and `flow`, `handler` and `worker` know `traces`; `guard` knows `flow` and `retry`; `handler` and `checks` know its trait
-//!   [`flow::FlowApi`], and `handler` the `guard`; `organisations` borrows from `flow` and `guard` what an organisation consists
-//!   of; `worker` knows those three and `broker`; `reload` what it exchanges; `app` all.
+//!   `broker` know those and `metrics` (which borrows names of theirs for its labels); `traces` knows `retry` and `metrics`,
+//!   and `flow`, `handler` and `worker` know `traces`; `admission` knows `flow`; `fair_share` nothing of the rest; `handler` and
+//!   `checks` know the trait [`flow::FlowApi`], and `handler` the `admission`; `organisations` borrows from `flow` and `admission`
+//!   what an organisation consists of; `worker` knows those, `fair_share` and `broker`; `admin` shows what `metrics` and
+//!   `admission` know; `reload` knows what it exchanges; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow` and where traces are sent, the environment only in `config`.
 //! * There is no process-wide state: two workers can run in one test. The time of day comes from [`clock`].
 //! * What the worker needs of a broker is [`broker::link`]: the same worker runs over RabbitMQ and over a simulation of it.
