@@ -59,14 +59,16 @@ fn sentence(held: &[HeldBack], waiting: Option<(f64, f64)>) -> String {
         "Flow Service cannot be reached: no job is begun, and one call at a time tries again.".to_owned()
     } else {
         format!(
-            "Calls are held back at {} for {}: their jobs wait in the held queue, all other jobs go on.",
+            "Calls are held back at {} for {}: their jobs wait in the held queue, other jobs go on.",
             counted(held.len(), "circuit breaker"),
             counted(organisations(held), "organisation")
         )
     };
     match waiting {
         Some((overflow, held)) if overflow + held > 0.0 => {
-            format!("{what} {overflow} jobs wait for a slot (overflow), {held} for their calls (held).")
+            format!(
+                "{what} Waiting for a slot (overflow): {overflow}. Waiting for their calls (held): {held}."
+            )
         }
         _ => what,
     }
@@ -168,8 +170,8 @@ mod tests {
         assert_eq!(shown["more"], "and 5 more");
         assert_eq!(
             shown["sentence"],
-            "Calls are held back at 25 circuit breakers for 1 organisation: their jobs wait in the held queue, all \
-             other jobs go on. 3 jobs wait for a slot (overflow), 40 for their calls (held)."
+            "Calls are held back at 25 circuit breakers for 1 organisation: their jobs wait in the held queue, other \
+             jobs go on. Waiting for a slot (overflow): 3. Waiting for their calls (held): 40."
         );
         let none = of(&[], None);
         assert_eq!(none, json!({ "sentence": "No calls are held back.", "rows": [], "more": "" }));
