@@ -71,7 +71,7 @@ impl QueueMetrics {
                 registry,
                 IntGauge::new(
                     "queue_consumers",
-                    "Consumers of the job queue, this worker included; 0 as with the messages.",
+                    "Consumers of the job queue, those of this worker included, which can be several; 0 as with the messages.",
                 )?,
             )?,
             seen_at: register(

@@ -55,7 +55,7 @@ async fn while_calls_of_one_organisation_hang_the_jobs_of_another_are_done() {
     let report = scene.sim.report().await;
     let hung = report["maxCreatesInFlight"].as_u64().unwrap();
     assert!(hung < 16, "{report}");
-    assert!(scene.count("calls_denied_total{reason=\"organisation_share\"}").await > 0);
+    assert!(scene.count("jobs_moved_total{from=\"jobs\",to=\"overflow\"}").await > 0);
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn a_missing_permission_ends_the_start() {
     let Some(rig) = Rig::start(Duration::ZERO).await else { return };
     for (lacking, configure, write, read) in [
         ("create a queue", "^$", ".*", ".*"),
-        ("consume the job queue", ".*", ".*", "^$"),
+        ("consume a queue", ".*", ".*", "^$"),
         // Without this one, jobs would be done again and again, and none would ever be answered.
         ("publish a message", ".*", "^$", ".*"),
     ] {
@@ -86,9 +86,11 @@ async fn every_missing_queue_is_named() {
     let (code, log) = refused(rig.start_worker(&by_default)).await;
     assert_eq!(code, Some(CONFIG), "{log}");
     let retries = "connections.jobs.retry.10s, connections.jobs.retry.1m, connections.jobs.retry.10m, connections.jobs.retry.1h";
-    let others = "connections.jobs.dead, connections.replies, connections.jobs";
+    let others = "connections.jobs.dead, connections.jobs.overflow, connections.jobs.held, connections.replies, connections.jobs";
     assert!(log.contains(&format!("missing queues: {retries}, {others}; create them")), "{log}");
-    for queue in [rig.jobs_queue(), rig.reply_queue(), rig.dead_queue()] {
+    for queue in
+        [rig.jobs_queue(), rig.overflow_queue(), rig.held_queue(), rig.reply_queue(), rig.dead_queue()]
+    {
         assert!(!rig.vhost.exists(&queue).await, "{queue} was created");
     }
 }

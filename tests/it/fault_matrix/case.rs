@@ -356,7 +356,8 @@ impl Case {
             let parked_unanswered = self.dead.get("malformed").copied().unwrap_or_default();
             let messages = u64::try_from(self.jobs.len() + parked_unanswered).unwrap();
             let acks = counters.sum("settlements_total", &[r#"kind="ack""#, r#"stale="false""#]);
-            self.assert_acks(acks, messages + counters.confirmed("retry"));
+            let published_again = counters.confirmed("retry") + counters.confirmed("moved");
+            self.assert_acks(acks, messages + published_again);
         }
     }
 

@@ -215,7 +215,9 @@ impl Corner {
 
     /// Waits until nothing is left in the job queue, and nothing taken from it is unsettled.
     pub(crate) async fn settled(&self) {
-        self.vhost.settled(&self.jobs_queue(), PATIENCE).await;
+        for queue in [self.jobs_queue(), self.overflow_queue(), self.held_queue()] {
+            self.vhost.settled(&queue, PATIENCE).await;
+        }
     }
 
     /// Leaves nothing behind on a broker that is not ours; one of our own goes as a whole.
