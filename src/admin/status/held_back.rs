@@ -87,7 +87,7 @@ fn row(held: &HeldBack) -> Value {
         "organisation": whose(held.ims_org_id.as_ref().map(ImsOrgId::as_str)),
         "sandbox": whose(held.sandbox_name.as_ref().map(SandboxName::as_str)),
         "connectionSpec": spec.take(SPEC_CHARS).collect::<String>(),
-        "why": held.why.as_deref().unwrap_or(why),
+        "why": held.why.unwrap_or(why),
         "since": format!("{} ago", rounded(held.lasts)),
         "next": next(held.next_in),
     })
@@ -149,7 +149,7 @@ mod tests {
         let create = HeldBack {
             sandbox_name: Some(SandboxName::parse("dev").unwrap()),
             connection_spec_id: Some("x".repeat(1_000)),
-            why: Some("no answer came in time".to_owned()),
+            why: Some("no answer came in time"),
             ..held(BreakerScope::Create, Some("1234@AdobeOrg"))
         };
         let expected = json!({
