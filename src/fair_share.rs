@@ -72,6 +72,11 @@ impl FairShare {
         state.grant(granted);
     }
 
+    /// Whether the tenant has less than its share, even if another one came.
+    pub fn is_entitled(&self, tenant: &Tenant) -> bool {
+        self.inner.state().shares.is_entitled(tenant)
+    }
+
     /// Slots that jobs have now, by tenant.
     pub fn in_use(&self) -> BTreeMap<String, u32> {
         self.inner.state().shares.in_use()

@@ -103,14 +103,25 @@ pub(super) fn windows(capacity: u16, standings: &[Standing; 3], turn: usize) -> 
         Plan::new(Source::Overflow, overflow, capacity),
         Plan::new(Source::Held, held, capacity),
     ];
-    let (mut left, scarce) = (capacity, capacity < 3);
+    let mut left = capacity;
+    for plan in &mut plans {
+        plan.give(plan.standing.running, &mut left);
+    }
+    // Besides those that run: one for each, so that none stops, in turns where there is not one for each; then its floor.
     plans.rotate_left(turn % 3);
-    for plan in plans.iter_mut().filter(|plan| plan.needed) {
-        plan.give(plan.floor, &mut left);
+    for floor in [1, u16::MAX] {
+        for plan in plans.iter_mut().filter(|plan| plan.needed) {
+            plan.give(plan.standing.running.saturating_add(plan.floor.min(floor)), &mut left);
+        }
     }
     plans.rotate_right(turn % 3);
-    for plan in plans.iter_mut().filter(|plan| plan.needed && !(scarce && plan.window == 0)) {
-        plan.give(plan.demand(capacity), &mut left);
+    // Then max-min fair: those that want least first, and each at most an equal part of what is left.
+    let mut open: Vec<&mut Plan> = plans.iter_mut().filter(|plan| plan.window > 0).collect();
+    open.sort_by_key(|plan| plan.demand().saturating_sub(plan.window));
+    let number = open.len();
+    for (at, plan) in open.into_iter().enumerate() {
+        let part = left / u16::try_from(number - at).unwrap_or(1);
+        plan.give(plan.demand().min(plan.window + part), &mut left);
     }
     if let Some(jobs) = plans.first_mut().filter(|jobs| jobs.window > 0) {
         jobs.give(capacity, &mut left);
@@ -146,16 +157,14 @@ impl Plan {
         *left -= more;
     }
 
-    /// A window grows while it is full of jobs that run, and shrinks when less than half of it is used.
-    fn demand(&self, capacity: u16) -> u16 {
+    /// A window grows while it is full; where jobs wait for something else than their turn, only with those that run.
+    fn demand(&self) -> u16 {
         let Standing { claim, unsettled, running, is_full, .. } = self.standing;
-        let busy = running.saturating_mul(2).saturating_add(self.floor);
-        let growing = if self.is_jobs { capacity } else { busy };
-        let used = unsettled.saturating_add(self.floor);
-        match is_full {
-            true => claim.max(growing),
-            false if unsettled.saturating_add(used) < claim => used,
-            false => claim.max(used),
+        let busy = if self.is_jobs { unsettled } else { running };
+        if is_full {
+            claim.max(busy.saturating_mul(2).saturating_add(self.floor))
+        } else {
+            unsettled.saturating_add(self.floor)
         }
     }
 }
@@ -184,13 +193,14 @@ mod tests {
 
     #[test]
     fn a_queue_that_holds_messages_has_a_part_at_once() {
-        assert_eq!(windows(256, &[full(256, 240), READY, READY], 0), [236, 16, 4]);
+        assert_eq!(windows(256, &[full(256, 240), READY, READY], 0), [254, 1, 1]);
+        assert_eq!(windows(256, &[full(256, 200), READY, READY], 0), [236, 16, 4]);
     }
 
     #[test]
     fn an_overflow_that_runs_grows_beside_an_idle_job_queue() {
         assert_eq!(windows(256, &[idle(240), full(16, 16), idle(0)], 0), [208, 48, 0]);
-        assert_eq!(windows(256, &[idle(16), full(240, 240), idle(0)], 0), [16, 240, 0]);
+        assert_eq!(windows(256, &[idle(16), full(240, 240), idle(0)], 0), [15, 241, 0]);
     }
 
     #[test]
@@ -213,7 +223,8 @@ mod tests {
         ) {
             let standing = |at: usize| {
                 let (claim, unsettled, is_full, ready) = standings[at];
-                Standing { claim, unsettled, running: unsettled / 2, is_full, ready }
+                let running = unsettled.min(capacity / 3).saturating_sub(1);
+                Standing { claim, unsettled, running, is_full, ready }
             };
             let standings = [standing(0), standing(1), standing(2)];
             let windows = windows(capacity, &standings, turn);

@@ -17,8 +17,8 @@ use super::rabbitmq::LinkSettings;
 use super::topology::Queues;
 use super::watchdog::{Timing, Watchdog};
 
-/// When a queue has more consumers than this, they are gathered into one.
-const CONSUMERS_MAX: usize = 6;
+/// When a queue has more consumers than this, they are gathered into one as soon as that leaves enough of it.
+const CONSUMERS_MAX: usize = 3;
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
@@ -288,7 +288,8 @@ impl<L: Link> Session<L> {
     async fn shrink(&mut self, at: usize, window: u16) -> Result<Vec<Delivery>, Error> {
         let mut untaken = Vec::new();
         let Some(intake) = self.intakes.get_mut(at) else { return Ok(untaken) };
-        let gathers = intake.consumers.len() > CONSUMERS_MAX;
+        let Standing { claim, unsettled, .. } = intake.standing();
+        let gathers = intake.consumers.len() > CONSUMERS_MAX && unsettled <= claim / 2;
         while gathers || intake.standing().claim > window {
             let Some(one) = intake.consumers.pop() else { break };
             untaken.extend(intake.cancel(one, source_of(at)).await?);

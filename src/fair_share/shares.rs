@@ -87,6 +87,19 @@ impl Shares {
         self.grant_waiting()
     }
 
+    /// Whether the tenant has less than its share, even if another one came.
+    pub(super) fn is_entitled(&self, tenant: &Tenant) -> bool {
+        let demand = self.tenants.get(&tenant.name);
+        let member = demand.and_then(|demand| demand.members.get(&tenant.member));
+        let members = demand.map_or(1, |demand| demand.members.len() + usize::from(member.is_none()));
+        let tenants = self.tenants.len() + 1;
+        member.map_or(0, |member| member.in_use) < self.share(tenants, members)
+    }
+
+    fn share(&self, tenants: usize, members: usize) -> u32 {
+        ((self.slots - self.reserved) / count(tenants) / count(members)).max(1)
+    }
+
     /// Whether the tenant has as many as it is to have.
     pub(super) fn is_at_max(&self, request: &Request) -> bool {
         self.tenants.get(&request.tenant.name).is_some_and(|demand| demand.in_use >= request.max)
@@ -101,9 +114,8 @@ impl Shares {
     fn may_have(&self, tenant: &Tenant, max: u32) -> bool {
         let Some(demand) = self.tenants.get(&tenant.name) else { return false };
         let own = demand.members.get(&tenant.member).copied().unwrap_or_default();
-        let shared = self.slots - self.reserved;
-        let share = (shared / count(self.tenants.len()) / count(demand.members.len())).max(1);
-        let limit = if own.in_use < share { self.slots } else { shared };
+        let share = self.share(self.tenants.len(), demand.members.len());
+        let limit = if own.in_use < share { self.slots } else { self.slots - self.reserved };
         self.in_use < limit && demand.in_use < max
     }
 
@@ -148,7 +160,7 @@ impl Shares {
 
 /// At least one, unless there is only one at all.
 fn always_reserved(slots: u32) -> u32 {
-    slots.div_ceil(RESERVED).min(slots - 1)
+    (slots / RESERVED).max(1).min(slots - 1)
 }
 
 fn count(number: usize) -> u32 {
@@ -179,7 +191,7 @@ mod tests {
 
     #[test]
     fn one_alone_may_have_all_but_the_reserve() {
-        for (slots, expected) in [(1, 1), (2, 1), (10, 9), (100, 93), (256, 240)] {
+        for (slots, expected) in [(1, 1), (2, 1), (10, 9), (100, 94), (256, 240)] {
             let mut shares = Shares::new(slots);
             assert_eq!(ask(&mut shares, &tenant("A", "a"), 1_000), expected, "{slots}");
         }

@@ -8,6 +8,7 @@ use crate::broker::intake::Source;
 use crate::contract::Rejected;
 use crate::contract::history::{DeadReason, History};
 use crate::contract::reply::{Outcome, Reply};
+use crate::fair_share::Tenant;
 use crate::metrics::jobs::JobEnd;
 use crate::retry::tier::Tier;
 use crate::traces;
@@ -35,6 +36,8 @@ pub(super) struct Parking {
 /// A wait for a slot, or until calls can be made.
 pub(super) struct Moving {
     pub(super) to: Source,
+    /// Whose job it is, if it waits for a slot of theirs.
+    pub(super) tenant: Option<Tenant>,
     pub(super) history: History,
     /// What it waits for.
     pub(super) why: String,
@@ -99,7 +102,7 @@ impl Decision {
                 error = why.as_deref(),
                 "the job waits to be tried again"
             ),
-            Self::Move(Moving { to, history, why }) => debug!(
+            Self::Move(Moving { to, history, why, .. }) => debug!(
                 outcome,
                 attempts = history.attempts,
                 duration_seconds,

@@ -15,7 +15,7 @@ use super::arrival::{Arrival, unix_now};
 use super::decision::{Decision, Deferral, Moving, Parking};
 use super::past::{moved, noted, past, unknown};
 use super::suspect::untried;
-use super::waiting::{Waited, Waiting, expires};
+use super::waiting::{Waited, Waiting, expires, tenant_of};
 use super::{Worker, name_job, reply};
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
@@ -67,7 +67,7 @@ impl<F: FlowApi> Worker<F> {
         };
         let told = publish(&answering, &delivery, &decision).await;
         if let (Ok(()), Decision::Move(moving)) = (&told, &decision) {
-            self.passage().moved(moving.to);
+            self.passage().moved(moving.tenant.clone(), moving.to);
         }
         let settlement = match decision {
             Decision::HandBack => Settlement::Requeue,
@@ -146,7 +146,7 @@ impl<F: FlowApi> Worker<F> {
             let history = moved(delivery, began, self.handler.settle(), Source::Overflow);
             let why =
                 "it was delivered before, and goes behind a copy that may have been made then".to_owned();
-            return Decision::Move(Moving { to: Source::Overflow, history, why });
+            return Decision::Move(Moving { to: Source::Overflow, tenant: None, history, why });
         }
         let number = self.handler.number();
         let expires = expires(time_left(&job).filter(|_| !past.doubt.is_serious()));
@@ -162,7 +162,8 @@ impl<F: FlowApi> Worker<F> {
             }
             Waited::Leave(to, why) => {
                 let history = moved(delivery, began, self.handler.settle(), to);
-                return Decision::Move(Moving { to, history, why: why.to_owned() });
+                let tenant = Some(tenant_of(&job));
+                return Decision::Move(Moving { to, tenant, history, why: why.to_owned() });
             }
         };
         let _running = delivery.run();
@@ -214,6 +215,7 @@ impl<F: FlowApi> Worker<F> {
             Handled::Later { .. } | Handled::NotAdmitted { .. } if delivery.is_stale() => Decision::HandBack,
             Handled::NotAdmitted { rejected, attempts, learned } => Decision::Move(Moving {
                 to: Source::Held,
+                tenant: None,
                 history: noted(delivery, began, attempts, learned),
                 why: rejected.to_string(),
             }),
@@ -321,7 +323,9 @@ async fn publish(
         Decision::Defer(Deferral { tier, history, why }) => {
             answering.defer(delivery, *tier, history, why.as_deref()).await
         }
-        Decision::Move(Moving { to, history, why }) => answering.move_to(*to, delivery, history, why).await,
+        Decision::Move(Moving { to, history, why, .. }) => {
+            answering.move_to(*to, delivery, history, why).await
+        }
         Decision::HandBack => Ok(()),
     }
 }

@@ -5,11 +5,13 @@
 //! something waits behind it. Where slots come free so fast that the queue moves anyway, nothing is moved: that would only
 //! cost the broker.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::broker::intake::Source;
+use crate::fair_share::Tenant;
 use crate::retry::policy::HELD_MAX;
 
 /// Jobs of the job queue are moved to the overflow when some have waited for slots this long without a break.
@@ -51,8 +53,10 @@ const RELAX: Duration = Duration::from_millis(200);
 /// Why a job cannot run now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blocked {
-    /// There is no slot for it.
+    /// There is no slot for it, and its tenant has its share of them.
     Slot,
+    /// Its tenant has fewer slots than its share: the next one is for it.
+    Turn,
     /// Its organisation has as many jobs in flight as its calls can carry.
     Scarce,
     /// Its calls are held back.
@@ -64,7 +68,6 @@ pub(super) enum Blocked {
 /// Decides who may leave.
 #[derive(Debug)]
 pub(super) struct Passage {
-    slots: u32,
     /// Jobs done in this window, and in the one before.
     done: (u32, u32),
     window_began: Instant,
@@ -72,12 +75,15 @@ pub(super) struct Passage {
     waiting: u32,
     blocked_since: Instant,
     last_waited_at: Option<Instant>,
+    slots: u32,
     /// Jobs of the job queue that are being moved, and the most lately.
     moving: u32,
     peak: u32,
     /// Slots kept free for that.
     room: u32,
     adapted_at: Instant,
+    /// Tenants that have jobs in the overflow, as far as is known.
+    overflowing: BTreeSet<Tenant>,
     held: Rotation,
     overflow: Rotation,
     /// Queues to which this worker has moved jobs lately.
@@ -128,16 +134,17 @@ impl Rotation {
 impl Passage {
     pub(super) fn new(slots: u16, now: Instant) -> Self {
         Self {
-            slots: u32::from(slots),
             done: (0, 0),
             window_began: now,
             waiting: 0,
             blocked_since: now,
             last_waited_at: None,
+            slots: u32::from(slots),
             moving: 0,
             peak: 0,
             room: 0,
             adapted_at: now,
+            overflowing: BTreeSet::new(),
             held: Rotation::new(now),
             overflow: Rotation::new(now),
             filled: Vec::new(),
@@ -146,6 +153,9 @@ impl Passage {
 
     /// What was last seen to wait in the overflow and in the held queue.
     pub(super) fn seen(&mut self, overflow: u32, held: u32, now: Instant) {
+        if overflow == 0 {
+            self.overflowing.clear();
+        }
         self.overflow.seen(overflow, now);
         self.held.seen(held, now);
     }
@@ -161,7 +171,10 @@ impl Passage {
     }
 
     /// A job was moved there.
-    pub(super) fn moved(&mut self, to: Source) {
+    pub(super) fn moved(&mut self, tenant: Option<Tenant>, to: Source) {
+        if to == Source::Overflow {
+            self.overflowing.extend(tenant);
+        }
         if !self.filled.contains(&to) {
             self.filled.push(to);
         }
@@ -209,6 +222,7 @@ impl Passage {
         }
         match (from, blocked) {
             (_, Blocked::Host) => Err(latest),
+            (_, Blocked::Turn) => Err(now + ASK_AGAIN),
             (Source::Jobs | Source::Overflow, Blocked::Calls) => Ok(()),
             (Source::Held, Blocked::Calls) => make_room(&mut self.held, since, now),
             (Source::Jobs, Blocked::Scarce) => Ok(()),
@@ -252,10 +266,18 @@ impl Passage {
         (std::mem::replace(&mut self.room, room) != room).then_some(room)
     }
 
+    /// Whether a job of the job queue goes to the overflow at once, behind those of its tenant that wait there.
+    pub(super) fn goes_behind(&mut self, tenant: &Tenant, now: Instant) -> bool {
+        self.overflowing.contains(tenant) && self.is_slow(now)
+    }
+
     fn is_stuck(&mut self, now: Instant) -> bool {
+        self.is_slow(now) && now.saturating_duration_since(self.blocked_since) >= BLOCKED
+    }
+
+    fn is_slow(&mut self, now: Instant) -> bool {
         self.roll(now);
-        let is_slow = self.done.0 + self.done.1 < FAST / 2;
-        is_slow && now.saturating_duration_since(self.blocked_since) >= BLOCKED
+        self.done.0 + self.done.1 < FAST / 2
     }
 
     fn roll(&mut self, now: Instant) {
@@ -343,6 +365,19 @@ mod tests {
             let left = passage.leave(source, Blocked::Host, now, now + HELD_MAX / 2);
             assert_eq!(left, Err(now + HELD_MAX), "{source:?}");
         }
+    }
+
+    #[test]
+    fn a_tenants_later_jobs_go_behind_its_earlier_ones() {
+        let now = Instant::now();
+        let mut passage = Passage::new(100, now);
+        let tenant = |name: &str| Tenant { name: name.to_owned(), member: String::new() };
+        passage.moved(Some(tenant("A")), Source::Overflow);
+        passage.seen(1, 0, now);
+        let later = now + BLOCKED;
+        assert!(passage.goes_behind(&tenant("A"), later) && !passage.goes_behind(&tenant("B"), later));
+        passage.seen(0, 0, later);
+        assert!(!passage.goes_behind(&tenant("A"), later), "the overflow is empty");
     }
 
     #[test]

@@ -156,9 +156,8 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
             for source in passage.filled() {
                 self.session.filled(source);
             }
-            let now = Instant::now();
-            passage.seen(overflow, held, now);
-            passage.relax(now)
+            passage.seen(overflow, held, Instant::now());
+            passage.relax(Instant::now())
         };
         self.worker.keep_free(keep_free);
         let untaken = self.session.rebalance().await?;

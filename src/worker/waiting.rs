@@ -17,6 +17,8 @@ use crate::fair_share::{Slot, SlotRequest, Tenant};
 use crate::flow::FlowApi;
 use crate::handler::Past;
 
+const NO_SLOT: &str = "all slots of its share are in use";
+
 /// How waiting ended.
 pub(super) enum Waited {
     /// The job can run.
@@ -71,7 +73,14 @@ impl<F: FlowApi> Worker<F> {
     }
 
     async fn wait_for_slot(&self, waiting: &Waiting<'_>, claim: Claim, stop: &CancellationToken) -> Waited {
-        let mut request = self.fair_share.request(tenant_of(waiting.job), claim.jobs_max);
+        let tenant = tenant_of(waiting.job);
+        if waiting.source == Source::Jobs
+            && !self.fair_share.is_entitled(&tenant)
+            && self.passage().goes_behind(&tenant, Instant::now())
+        {
+            return Waited::Leave(Source::Overflow, NO_SLOT);
+        }
+        let mut request = self.fair_share.request(tenant.clone(), claim.jobs_max);
         if request.is_granted() {
             self.passage().ran_at_once(waiting.source, Instant::now());
             return run(request, claim);
@@ -80,8 +89,10 @@ impl<F: FlowApi> Worker<F> {
         loop {
             let (blocked, why) = if request.is_at_max() {
                 (Blocked::Scarce, Reason::Busy.explanation())
+            } else if self.fair_share.is_entitled(&tenant) {
+                (Blocked::Turn, NO_SLOT)
             } else {
-                (Blocked::Slot, "all slots of its share are in use")
+                (Blocked::Slot, NO_SLOT)
             };
             let Err(again) = self.leave(waiting, blocked) else {
                 return Waited::Leave(Source::Overflow, why);
@@ -123,7 +134,7 @@ fn run(request: SlotRequest, claim: Claim) -> Waited {
 }
 
 /// Organisations share the slots; within one, sandboxes and sources do, each of which can be slow by itself.
-fn tenant_of(job: &Job) -> Tenant {
+pub(super) fn tenant_of(job: &Job) -> Tenant {
     Tenant {
         name: job.ims_org_id.as_str().to_owned(),
         member: format!("{}/{}", job.sandbox_name.as_str(), job.connection_spec_id),

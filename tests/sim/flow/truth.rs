@@ -100,8 +100,8 @@ impl Truth {
         let throttled = met != Some(Kind::NotSent) && self.is_over_capacity(call.org);
         let failure = match met {
             _ if throttled => {
-                let wait = Duration::from_secs(self.random.u64(1..=2));
-                Some(failure(FailureKind::Throttled, Some(429), Some(wait)))
+                // The shortest that the header can say, as gateways do.
+                Some(failure(FailureKind::Throttled, Some(429), Some(Duration::from_secs(1))))
             }
             Some(kind) => Some(kind.failure()),
             None => None,

@@ -13,14 +13,14 @@ use crate::plan::Plan;
 use connection_worker::flow::FailureKind;
 
 /// How long the limits may take to find the capacity.
-const WARMING_UP: Duration = Duration::from_secs(10);
+const WARMING_UP: Duration = Duration::from_secs(20);
 
 /// Until then there is a backlog.
-const BUSY: Duration = Duration::from_secs(28);
+const BUSY: Duration = Duration::from_secs(42);
 
 pub(crate) fn plan(random: &mut Rng) -> Plan {
     let mut plan = Plan::new();
-    let (capacity, lasts) = (random.u32(10..30), 30);
+    let (capacity, lasts) = (random.u32(10..30), 45);
     plan.weather.capacity.insert(0, capacity);
     plan.burst(Job::of(0, Duration::ZERO), capacity as usize * lasts);
     plan.stream(Job::of(1, Duration::ZERO).grouped(1), 2.0, Duration::ZERO, seconds(30));
