@@ -112,7 +112,9 @@ impl AdaptiveRate {
             // The measure lags behind a rate that grows, and that rate counts if use was made of it.
             Some(learned) => {
                 learned.grow(now, measured);
-                Some(if measured >= learned.rate * UTILISED { learned.rate } else { measured })
+                // Nor is it halved at once: the measure may be of a moment in which little was called.
+                let used = measured >= learned.rate * UTILISED;
+                Some(if used { learned.rate } else { measured.max(learned.rate / 2.0) })
             }
             None => Some(measured.max(FIRST_RATE_MIN)),
         };

@@ -162,7 +162,7 @@ impl Plan {
         let Standing { claim, unsettled, running, is_full, .. } = self.standing;
         let busy = if self.is_jobs { unsettled } else { running };
         if is_full {
-            claim.max(busy.saturating_mul(2).saturating_add(self.floor))
+            claim.max(busy.saturating_add(busy / 2).saturating_add(self.floor))
         } else {
             unsettled.saturating_add(self.floor)
         }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_overflow_that_runs_grows_beside_an_idle_job_queue() {
-        assert_eq!(windows(256, &[idle(240), full(16, 16), idle(0)], 0), [208, 48, 0]);
+        assert_eq!(windows(256, &[idle(240), full(16, 16), idle(0)], 0), [216, 40, 0]);
         assert_eq!(windows(256, &[idle(16), full(240, 240), idle(0)], 0), [15, 241, 0]);
     }
 

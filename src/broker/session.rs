@@ -88,6 +88,11 @@ impl<C> QueueConsumer<C> {
 }
 
 impl<C> Intake<C> {
+    /// What its consumers may have in flight.
+    fn prefetch(&self) -> u16 {
+        self.consumers.iter().map(|one| one.prefetch).sum()
+    }
+
     fn standing(&mut self) -> Standing {
         self.old.retain(|load| load.unsettled() + load.running() > 0);
         let old: u16 = self.old.iter().map(|load| load.unsettled()).sum();
@@ -252,10 +257,18 @@ impl<L: Link> Session<L> {
         let standings = self.standings();
         let windows = intake::windows(self.limit, &standings, self.turn);
         let step = (self.limit / 16).max(1);
-        let grows = |(standing, window): (&Standing, &u16)| {
-            *window > standing.claim && (standing.claim == 0 || window - standing.claim >= step)
+        // Not for a little more, unless it is little that the queue may have.
+        let grows = |(at, standing): (usize, &Standing)| {
+            let more = windows.get(at).map_or(0, |window| window.saturating_sub(standing.claim));
+            let may_have: u16 = self.intakes.get(at).map_or(0, Intake::prefetch);
+            more >= step.min(may_have / 2).max(1)
         };
-        if !standings.iter().zip(&windows).any(grows) {
+        let is_scattered = self
+            .intakes
+            .iter()
+            .zip(&standings)
+            .any(|(intake, standing)| intake.consumers.len() > 1 && standing.unsettled == 0);
+        if !is_scattered && !standings.iter().enumerate().any(grows) {
             return Ok(untaken);
         }
         for (at, window) in windows.into_iter().enumerate() {
@@ -289,7 +302,8 @@ impl<L: Link> Session<L> {
         let mut untaken = Vec::new();
         let Some(intake) = self.intakes.get_mut(at) else { return Ok(untaken) };
         let Standing { claim, unsettled, .. } = intake.standing();
-        let gathers = intake.consumers.len() > CONSUMERS_MAX && unsettled <= claim / 2;
+        let number = intake.consumers.len();
+        let gathers = (number > CONSUMERS_MAX && unsettled <= claim / 2) || (number > 1 && unsettled == 0);
         while gathers || intake.standing().claim > window {
             let Some(one) = intake.consumers.pop() else { break };
             untaken.extend(intake.cancel(one, source_of(at)).await?);

@@ -63,9 +63,12 @@ pub(crate) fn scarce_first(settle: Duration, rate: f64) -> Duration {
     settle + Duration::from_secs_f64(8.0 / rate) + Duration::from_secs(10)
 }
 
+/// 8: a worker looks once a second at what waits in its other queues, and may have just looked.
+const LOOK: Duration = Duration::from_millis(2_500);
+
 /// 8: the longest time without a reply.
 pub(crate) fn scarce_gap(rate: f64) -> Duration {
-    Duration::from_secs_f64(20.0 / rate)
+    Duration::from_secs_f64(20.0 / rate).max(LOOK)
 }
 
 /// 8: the time in which so many jobs with so many calls each are done.

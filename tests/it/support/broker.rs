@@ -526,15 +526,23 @@ impl Vhost {
         Counts { ready, unacked }
     }
 
-    /// Waits until a queue holds nothing, ready or unacked. A foreign broker is asked for the ready ones only.
+    /// Waits until a job queue, its overflow and its held queue hold nothing, ready or unacked. A foreign broker is asked for
+    /// the ready ones only.
     pub(crate) async fn settled(&self, queue: &str, patience: Duration) {
         eventually(&format!("{queue} is settled"), patience, async || {
-            let counts = if self.broker.is_ours() {
-                self.counts(queue).await
-            } else {
-                Counts { ready: self.depth(queue).await.into(), unacked: 0 }
-            };
-            if counts == (Counts { ready: 0, unacked: 0 }) { Ok(()) } else { Err(counts) }
+            // In the order in which a job is moved from one to the other, so that none is missed on its way.
+            for queue in [queue.to_owned(), format!("{queue}.overflow"), format!("{queue}.held")] {
+                let Some((ready, _)) = self.look(&queue).await else { continue };
+                let counts = if self.broker.is_ours() {
+                    self.counts(&queue).await
+                } else {
+                    Counts { ready: ready.into(), unacked: 0 }
+                };
+                if counts != (Counts { ready: 0, unacked: 0 }) {
+                    return Err((queue, counts));
+                }
+            }
+            Ok(())
         })
         .await;
     }

@@ -28,11 +28,14 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
     // The crowd is known by then.
     let begins = seconds(random.u64(0..12));
     plan.burst(Job::of(0, begins).grouped(BUSY), busy as usize);
-    let taken_by_crowd = f64::from(crowd) / every * 0.3;
+    // A call, and a token for most of them.
+    let taken_by_crowd = f64::from(crowd) / every * 0.6;
     let ideal = f64::from(busy) * 0.3 / (f64::from(slots) - taken_by_crowd);
     plan.check(move |ledger| {
         let last = ledger.answers(BUSY).last().copied().unwrap_or(u32::MAX);
-        let most = milliseconds(begins + Duration::from_secs_f64(ideal / bounds::USED) + seconds(1));
+        let most = milliseconds(
+            begins + Duration::from_secs_f64(ideal / bounds::USED) + seconds(1) + seconds(1) / 2,
+        );
         if last <= most {
             Ok(())
         } else {
