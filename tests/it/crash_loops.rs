@@ -89,7 +89,7 @@ async fn a_killer_is_parked(queue_type: &str, in_company: usize) {
 #[tokio::test]
 async fn a_job_that_kills_the_worker_is_tried_alone_and_parked() {
     if Broker::shared().await.is_ours() {
-        a_killer_is_parked("quorum", 3).await;
+        a_killer_is_parked("quorum", 2).await;
     }
 }
 

@@ -51,9 +51,9 @@ async fn while_calls_of_one_organisation_hang_the_jobs_of_another_are_done() {
         let reply = scene.ask(&job_of(B, &format!("b-{number}"))).await;
         assert_eq!(reply["status"], "created", "{reply}");
     }
-    // None of a's calls has ended, and it has left places to b; what is beyond its share waits elsewhere.
+    // None of a's calls has ended, and it has left a slot to b; what is beyond its share waits elsewhere.
     let report = scene.sim.report().await;
-    let hung = report["maxCreatesInFlight"].as_u64().unwrap();
+    let hung = report["faults"]["hang"].as_u64().unwrap();
     assert!(hung < 16, "{report}");
     assert!(scene.count("jobs_moved_total{from=\"jobs\",to=\"overflow\"}").await > 0);
 }
