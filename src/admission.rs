@@ -11,11 +11,13 @@
 
 mod breaker;
 mod budget;
+mod call;
 mod checks;
 mod concurrency;
 mod outcome;
 mod part;
 mod rate;
+mod reason;
 mod report;
 mod state;
 
@@ -30,9 +32,11 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 pub use self::breaker::BreakerRules;
+pub use self::call::{Call, Operation};
 pub use self::checks::AdmittedChecks;
 use self::outcome::Transition;
 use self::part::{PartId, Priority};
+pub use self::reason::{BreakerScope, Reason, Rejected};
 pub use self::report::{Figures, HeldBack};
 use self::state::{Admitted, Answer, State};
 use crate::contract::ids::{ImsOrgId, SandboxName};
@@ -67,135 +71,6 @@ pub struct OrgLimits {
     pub concurrency: Option<u16>,
     /// Most calls in a second.
     pub rate: Option<f64>,
-}
-
-/// What a call does.
-#[derive(Debug, Clone, Copy)]
-pub enum Operation<'a> {
-    /// Creates a connection.
-    Create {
-        /// Of this connection spec.
-        connection_spec_id: &'a str,
-        /// Whether an earlier attempt failed.
-        repeated: bool,
-    },
-    /// Looks for what an earlier call has done.
-    LookUp,
-    /// A check that the job can do without.
-    Check,
-}
-
-/// A call that is to be made.
-#[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
-    /// For whom.
-    pub ims_org_id: &'a ImsOrgId,
-    /// Where.
-    pub sandbox_name: &'a SandboxName,
-    /// What it does.
-    pub operation: Operation<'a>,
-    /// Whether an access token has to be fetched first.
-    pub needs_token: bool,
-    /// Its job's number, see [`Admission::number`].
-    pub job: u64,
-    /// Whether its job has made a call before.
-    pub begun: bool,
-}
-
-/// Why a call may not be made now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// Nothing comes back from the host of Flow Service.
-    Host,
-    /// IMS issues no token for the organisation.
-    Token,
-    /// The organisation's credentials are refused.
-    Credentials,
-    /// Creates of this connection spec fail in this sandbox.
-    Creates,
-    /// Look-ups fail in this sandbox.
-    Reads,
-    /// The organisation has as many calls in flight, or in a second, as it may have.
-    Busy,
-    /// Too many repeated calls have failed lately.
-    Budget,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 7] =
-        [Self::Host, Self::Token, Self::Credentials, Self::Creates, Self::Reads, Self::Busy, Self::Budget];
-
-    /// The reason in logs and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Host => "host_down",
-            Self::Token => "token_unavailable",
-            Self::Credentials => "credentials_refused",
-            Self::Creates => "creates_fail",
-            Self::Reads => "reads_fail",
-            Self::Busy => "organisation_busy",
-            Self::Budget => "retry_budget",
-        }
-    }
-
-    /// For a person.
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Self::Host => "Flow Service cannot be reached",
-            Self::Token => "IMS issues no access token for the organisation",
-            Self::Credentials => "the organisation's credentials are refused",
-            Self::Creates => "creates of this connection spec fail in this sandbox",
-            Self::Reads => "look-ups fail in this sandbox",
-            Self::Busy => "the organisation has as many calls in flight as it may have",
-            Self::Budget => "too many repeated calls have failed lately",
-        }
-    }
-}
-
-/// What a breaker stands before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BreakerScope {
-    /// The way to Flow Service.
-    Host,
-    /// IMS, for one organisation's tokens.
-    Token,
-    /// One organisation's credentials.
-    Credentials,
-    /// Creates of one connection spec in one sandbox.
-    Create,
-    /// Look-ups in one sandbox.
-    LookUp,
-    /// Optional checks in one sandbox.
-    Check,
-}
-
-impl BreakerScope {
-    /// Every scope.
-    pub const ALL: [Self; 6] =
-        [Self::Host, Self::Token, Self::Credentials, Self::Create, Self::LookUp, Self::Check];
-
-    /// The scope in logs and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Token => "token",
-            Self::Credentials => "credentials",
-            Self::Create => "create",
-            Self::LookUp => "look_up",
-            Self::Check => "check",
-        }
-    }
-}
-
-/// A call may not be made now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", reason.explanation())]
-pub struct Rejected {
-    /// Why.
-    pub reason: Reason,
-    /// When it is worth asking again.
-    pub retry_at: Instant,
 }
 
 /// Decides about calls. Clones decide together.
@@ -233,11 +108,17 @@ impl Admission {
         self.inner.changed.notified()
     }
 
-    /// Whether the call could be made now. Where only one may, to find out, it is kept for this job until the claim is
-    /// dropped.
-    pub fn claim(&self, call: Call<'_>) -> Result<Claim, Rejected> {
-        let (part, jobs_max) = self.inner.state().claim(&call, Instant::now())?;
-        Ok(Claim { inner: Arc::clone(&self.inner), part, job: call.job, jobs_max })
+    /// Whether these calls of one job could be made now. Where only one may, to find out, it is kept for this job until the
+    /// claim is dropped.
+    pub fn claim(&self, calls: &[Call<'_>]) -> Result<Claim, Rejected> {
+        let job = calls.first().map_or(0, |call| call.job);
+        let mut claim = Claim { inner: Arc::clone(&self.inner), parts: Vec::new(), job, jobs_max: None };
+        for call in calls {
+            let (part, jobs_max) = self.inner.state().claim(call, Instant::now())?;
+            claim.parts.push(part);
+            claim.jobs_max = claim.jobs_max.into_iter().chain(jobs_max).min();
+        }
+        Ok(claim)
     }
 
     /// Waits until the call may be made, for `patience` at the most. Safe to drop.
@@ -356,7 +237,7 @@ impl Drop for Waiting {
 #[derive(Debug)]
 pub struct Claim {
     inner: Arc<Inner>,
-    part: PartId,
+    parts: Vec<PartId>,
     job: u64,
     /// The most jobs of its organisation in flight that are of use, while its calls are scarce.
     pub jobs_max: Option<u32>,
@@ -364,7 +245,10 @@ pub struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.inner.state().release(&self.part, self.job);
+        let mut state = self.inner.state();
+        for part in &self.parts {
+            state.release(part, self.job);
+        }
     }
 }
 

@@ -25,5 +25,6 @@ pub mod rabbitmq;
 pub mod session;
 pub mod topology;
 pub mod watchdog;
+mod windows;
 
 pub use error::Error;

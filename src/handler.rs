@@ -15,7 +15,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::attempt::Attempting;
+use self::attempt::{Attempting, since};
 use self::turns::Turns;
 use crate::admission::{Admission, Call, Claim, Operation, Rejected};
 use crate::contract::ids::ImsOrgId;
@@ -161,14 +161,21 @@ impl<F: FlowApi> Handler<F> {
         self.admission.changed()
     }
 
-    /// Whether the job's first call could be made now: its look-up, if an earlier delivery may have created the connection.
+    /// Whether the job's next calls could be made now: its look-up, if an earlier delivery may have created the connection;
+    /// and its create, unless the look-up alone may be the end of it.
     pub fn claim(&self, job: &Job, past: &Past, number: u64) -> Result<Claim, Rejected> {
-        let operation = if past.doubt.is_serious() && job.marked_description.is_some() {
-            Operation::LookUp
-        } else {
-            create_of(job, past.attempts > 0)
-        };
-        self.admission.claim(self.call(job, operation, number, past.attempts > 0))
+        let begun = past.attempts > 0;
+        let looks = (past.doubt != Doubt::None && job.marked_description.is_some())
+            .then(|| self.call(job, Operation::LookUp, number, begun));
+        let creates = (looks.is_none() || !past.doubt.is_serious())
+            .then(|| self.call(job, create_of(job, begun), number, begun));
+        let calls: Vec<_> = looks.into_iter().chain(creates).collect();
+        self.admission.claim(&calls)
+    }
+
+    /// Whether the job has waited for so long that no further attempt is made.
+    pub fn is_overdue(&self, past: &Past) -> bool {
+        past.first_seen_at.is_some_and(|at| since(at) > self.rules.policy.deadline)
     }
 
     fn call<'a>(&self, job: &'a Job, operation: Operation<'a>, number: u64, begun: bool) -> Call<'a> {

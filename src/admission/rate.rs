@@ -49,7 +49,7 @@ pub(super) struct AdaptiveRate {
     fixed: Option<f64>,
     longest_pause: Duration,
     learned: Option<Learned>,
-    /// When the next call is due at an even rate_limit.
+    /// When the next call is due at an even pace.
     next: Instant,
     meter: Meter,
 }

@@ -120,7 +120,7 @@ impl State {
         for (id, organisation) in &mut self.organisations {
             let figures = of_each.entry(label(id)).or_default();
             let own = Figures {
-                limit: None,
+                limit: Some(f64::from(organisation.max_in_flight)),
                 in_flight: organisation.in_flight,
                 rate: organisation.rate.rate(now),
                 held_back: u32::from(!organisation.token.is_closed())

@@ -218,17 +218,17 @@ async fn a_claim_keeps_the_probe_for_its_job() {
         job,
         begun: false,
     };
-    let rejected = admission.claim(call(100)).unwrap_err();
+    let rejected = admission.claim(&[call(100)]).unwrap_err();
     assert!(rejected.retry_at > Instant::now());
     advance(SECOND).await;
-    let claim = admission.claim(call(100)).unwrap();
-    assert!(admission.claim(call(200)).is_err() && admission.admit(call(200), SECOND).await.is_err());
+    let claim = admission.claim(&[call(100)]).unwrap();
+    assert!(admission.claim(&[call(200)]).is_err() && admission.admit(call(200), SECOND).await.is_err());
     admission.admit(call(100), SECOND).await.unwrap().ended(Some(&failure(FailureKind::ServerError)));
     drop(claim);
     advance(SECOND * 2).await;
-    drop(admission.claim(call(100)).unwrap());
+    drop(admission.claim(&[call(100)]).unwrap());
     advance(SECOND).await;
-    assert!(admission.claim(call(200)).is_ok(), "the first was not made use of");
+    assert!(admission.claim(&[call(200)]).is_ok(), "the first was not made use of");
 }
 
 #[tokio::test(start_paused = true)]

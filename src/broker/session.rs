@@ -2,23 +2,22 @@
 //!
 //! Knows nothing of jobs. Whatever goes wrong ends the session; healing is the supervisor's work.
 
+mod balance;
+
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, select_all};
+use futures_util::future::BoxFuture;
 
 use super::Error;
 use super::caution::Caution;
 use super::delivery::Delivery;
 use super::depths::Depths;
-use super::intake::{self, Load, Source, Standing};
-use super::link::{Consume, Link};
+use super::intake::{Intake, Source};
+use super::link::Link;
 use super::rabbitmq::LinkSettings;
 use super::topology::Queues;
 use super::watchdog::{Timing, Watchdog};
-
-/// When a queue has more consumers than this, they are gathered into one as soon as that leaves enough of it.
-const CONSUMERS_MAX: usize = 3;
 
 /// What a session needs to know.
 #[derive(Debug, Clone)]
@@ -54,58 +53,6 @@ pub struct Session<L: Link> {
     look: Option<BoxFuture<'static, Result<[u32; 2], Error>>>,
     /// Which source comes first where there is not room for all.
     turn: usize,
-}
-
-/// One of the queues that jobs come from. AMQP lets no prefetch be changed, so it has a further consumer when it is to have
-/// more deliveries in flight.
-#[derive(Debug)]
-struct Intake<C> {
-    consumers: Vec<QueueConsumer<C>>,
-    /// What consumers that were cancelled have delivered.
-    old: Vec<Arc<Load>>,
-    /// Messages that nobody held when somebody last looked.
-    ready: u32,
-}
-
-#[derive(Debug)]
-struct QueueConsumer<C> {
-    consumer: C,
-    prefetch: u16,
-    load: Arc<Load>,
-}
-
-impl<C> Default for Intake<C> {
-    fn default() -> Self {
-        Self { consumers: Vec::new(), old: Vec::new(), ready: 0 }
-    }
-}
-
-impl<C> QueueConsumer<C> {
-    /// What it holds or may come to hold.
-    fn claim(&self) -> u16 {
-        self.load.unsettled().max(self.prefetch)
-    }
-}
-
-impl<C> Intake<C> {
-    /// What its consumers may have in flight.
-    fn prefetch(&self) -> u16 {
-        self.consumers.iter().map(|one| one.prefetch).sum()
-    }
-
-    fn standing(&mut self) -> Standing {
-        self.old.retain(|load| load.unsettled() + load.running() > 0);
-        let old: u16 = self.old.iter().map(|load| load.unsettled()).sum();
-        let loads = || self.consumers.iter().map(|one| &one.load).chain(&self.old);
-        let is_full = |one: &QueueConsumer<C>| one.load.unsettled() >= one.prefetch;
-        Standing {
-            claim: old + self.consumers.iter().map(QueueConsumer::claim).sum::<u16>(),
-            unsettled: loads().map(|load| load.unsettled()).sum(),
-            running: loads().map(|load| load.running()).sum(),
-            is_full: !self.consumers.is_empty() && self.consumers.iter().all(is_full),
-            ready: self.ready > 0,
-        }
-    }
 }
 
 impl<L: Link> std::fmt::Debug for Session<L> {
@@ -248,90 +195,6 @@ impl<L: Link> Session<L> {
         self.look = Some(look.boxed());
     }
 
-    /// Lets each queue have its part of the deliveries in flight; gives those that had arrived and were not yet taken.
-    pub async fn rebalance(&mut self) -> Result<Vec<Delivery>, Error> {
-        let mut untaken = Vec::new();
-        if self.paused {
-            return Ok(untaken);
-        }
-        let standings = self.standings();
-        let windows = intake::windows(self.limit, &standings, self.turn);
-        let step = (self.limit / 16).max(1);
-        // Not for a little more, unless it is little that the queue may have.
-        let grows = |(at, standing): (usize, &Standing)| {
-            let more = windows.get(at).map_or(0, |window| window.saturating_sub(standing.claim));
-            let may_have: u16 = self.intakes.get(at).map_or(0, Intake::prefetch);
-            more >= step.min(may_have / 2).max(1)
-        };
-        let is_scattered = self
-            .intakes
-            .iter()
-            .zip(&standings)
-            .any(|(intake, standing)| intake.consumers.len() > 1 && standing.unsettled == 0);
-        if !is_scattered && !standings.iter().enumerate().any(grows) {
-            return Ok(untaken);
-        }
-        for (at, window) in windows.into_iter().enumerate() {
-            untaken.extend(self.shrink(at, window).await?);
-        }
-        // What was settled just now must not count twice: here as free, and at the broker as in flight.
-        let mut free =
-            self.limit.saturating_sub(self.standings().iter().map(|standing| standing.claim).sum());
-        for at in 0..windows.len() {
-            self.link.settled(&self.queue(at)).await?;
-        }
-        // First one for each that has none, so that none stops; then what each is to have.
-        for (at, window) in windows.into_iter().enumerate() {
-            if window > 0 && self.intakes.get(at).is_some_and(|intake| intake.consumers.is_empty()) {
-                free -= self.grow(at, 1, free).await?;
-            }
-        }
-        for (at, window) in windows.into_iter().enumerate() {
-            let claim = self.standings().get(at).map_or(window, |standing| standing.claim);
-            free -= self.grow(at, window.saturating_sub(claim), free).await?;
-        }
-        Ok(untaken)
-    }
-
-    fn standings(&mut self) -> [Standing; 3] {
-        self.intakes.each_mut().map(Intake::standing)
-    }
-
-    /// Cancels consumers while the queue claims more than its window.
-    async fn shrink(&mut self, at: usize, window: u16) -> Result<Vec<Delivery>, Error> {
-        let mut untaken = Vec::new();
-        let Some(intake) = self.intakes.get_mut(at) else { return Ok(untaken) };
-        let Standing { claim, unsettled, .. } = intake.standing();
-        let number = intake.consumers.len();
-        let gathers = (number > CONSUMERS_MAX && unsettled <= claim / 2) || (number > 1 && unsettled == 0);
-        while gathers || intake.standing().claim > window {
-            let Some(one) = intake.consumers.pop() else { break };
-            untaken.extend(intake.cancel(one, source_of(at)).await?);
-        }
-        Ok(untaken)
-    }
-
-    /// Starts a further consumer for as much as is free; gives how much that is.
-    async fn grow(&mut self, at: usize, by: u16, free: u16) -> Result<u16, Error> {
-        let prefetch = by.min(free);
-        if prefetch == 0 {
-            return Ok(0);
-        }
-        let consumer = self.link.consume(&self.queue(at), prefetch).await?;
-        if let Some(intake) = self.intakes.get_mut(at) {
-            intake.consumers.push(QueueConsumer { consumer, prefetch, load: Arc::default() });
-        }
-        Ok(prefetch)
-    }
-
-    /// Whether a queue that holds messages has no consumer, because others' deliveries leave no room for one.
-    pub fn waits_for_room(&self) -> bool {
-        let waits = |(at, intake): (usize, &Intake<L::Consumer>)| {
-            intake.consumers.is_empty() && (at == 0 || intake.ready > 0)
-        };
-        !self.paused && self.intakes.iter().enumerate().any(waits)
-    }
-
     fn queue(&self, at: usize) -> String {
         match at {
             0 => self.queues.jobs.clone(),
@@ -386,30 +249,6 @@ impl<L: Link> Session<L> {
     /// Closes in order. What is unsettled then goes back to its queue.
     pub async fn close(self) -> Result<(), Error> {
         self.link.close().await
-    }
-}
-
-impl<C: Consume> Intake<C> {
-    /// The next delivery of any consumer; none ever comes where there is none. Safe to drop and call again.
-    async fn next(&mut self) -> Result<(Arc<Load>, Delivery), Error> {
-        let nexts = self.consumers.iter_mut().map(|one| {
-            let QueueConsumer { consumer, load, .. } = one;
-            let next = consumer.next().map(|next| next.map(|delivery| (Arc::clone(load), delivery)));
-            Box::pin(next)
-        });
-        let nexts: Vec<_> = nexts.collect();
-        if nexts.is_empty() {
-            return std::future::pending().await;
-        }
-        select_all(nexts).await.0
-    }
-
-    /// Cancels a consumer; gives what had arrived and was not yet taken.
-    async fn cancel(&mut self, mut one: QueueConsumer<C>, source: Source) -> Result<Vec<Delivery>, Error> {
-        let untaken = one.consumer.cancel().await?;
-        let untaken = untaken.into_iter().map(|delivery| delivery.from(source, &one.load)).collect();
-        self.old.push(one.load);
-        Ok(untaken)
     }
 }
 

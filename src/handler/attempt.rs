@@ -285,6 +285,6 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
 }
 
 /// The time since an instant; none if it seems to lie ahead, because clocks differ.
-fn since(instant: Timestamp) -> Duration {
+pub(super) fn since(instant: Timestamp) -> Duration {
     Duration::try_from(clock::now().duration_since(instant)).unwrap_or_default()
 }

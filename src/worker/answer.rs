@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use super::decision::{Decision, Deferral, Moving, Parking};
 use super::route::{ReplyRoutes, Route};
 use crate::broker;
 use crate::broker::delivery::Delivery;
@@ -220,6 +221,39 @@ impl<P: Publish> Answering<'_, P> {
                 other => return other,
             }
         }
+    }
+}
+
+/// Publishes all that has to be safe before the delivery is settled.
+pub(super) async fn publish(
+    answering: &Answering<'_, impl Publish>,
+    delivery: &Delivery,
+    decision: &Decision,
+) -> Result<(), broker::Error> {
+    match decision {
+        Decision::Answer(reply, parking) => {
+            if let (Some(Parking { reason, history }), Outcome::Failed { error }) = (parking, &reply.outcome)
+            {
+                answering.dead_letter(delivery, *reason, history, &error.message).await?;
+            }
+            answering.reply(delivery, reply).await
+        }
+        Decision::Park(rejected) => {
+            let (reason, history) =
+                (DeadReason::Malformed, History { attempts: Some(0), ..History::default() });
+            answering.dead_letter(delivery, reason, &history, &rejected.to_string()).await
+        }
+        // A stale delivery comes again by itself; a copy of it would be one too many.
+        Decision::Defer(_) | Decision::Move(_) if delivery.is_stale() => {
+            Err(broker::Error::Closed { role: "consume" })
+        }
+        Decision::Defer(Deferral { tier, history, why }) => {
+            answering.defer(delivery, *tier, history, why.as_deref()).await
+        }
+        Decision::Move(Moving { to, history, why, .. }) => {
+            answering.move_to(*to, delivery, history, why).await
+        }
+        Decision::HandBack => Ok(()),
     }
 }
 

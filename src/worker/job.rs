@@ -1,7 +1,6 @@
 //! One delivery, from its arrival to its settlement. The only order: the reply is confirmed, then the job is settled.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,28 +9,28 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::answer::Answering;
+use super::answer::{Answering, publish};
 use super::arrival::{Arrival, unix_now};
 use super::decision::{Decision, Deferral, Moving, Parking};
-use super::past::{moved, noted, past, unknown};
+use super::past::{is_to_go_behind, moved, noted, past, unknown};
 use super::suspect::untried;
-use super::waiting::{Waited, Waiting, expires, tenant_of};
+use super::waiting::{Moved, Waited, Waiting, expires, tenant_of};
 use super::{Worker, name_job, reply};
 use crate::broker;
 use crate::broker::delivery::{Delivery, Settled, Settlement};
 use crate::broker::intake::Source;
 use crate::broker::link::Publish;
 use crate::clock;
-use crate::contract::history::{DeadReason, History};
+use crate::contract::history::DeadReason;
 use crate::contract::ids::JobId;
 use crate::contract::job::Job;
-use crate::contract::reply::Outcome;
 use crate::contract::{self, Envelope};
-use crate::flow::FlowApi;
+use crate::flow::{Failure, FailureKind, FlowApi};
 use crate::handler::Handled;
 use crate::metrics::broker::SettlementKind;
 use crate::metrics::jobs::JobEnd;
 use crate::retry::doubt::Doubt;
+use crate::retry::policy::Limit;
 
 /// Why a job's task ends without settling its delivery.
 #[derive(Debug)]
@@ -160,6 +159,12 @@ impl<F: FlowApi> Worker<F> {
                 let attempts = past.attempts;
                 return Decision::Answer(reply::expired(&job, None, attempts), None);
             }
+            Waited::Leave(_, why) if self.handler.is_overdue(&past) => {
+                let failure = Failure::new(FailureKind::Unavailable, why.to_owned());
+                let (in_doubt, attempts) = (past.doubt.is_serious(), past.attempts);
+                let overdue = Handled::Failed { failure, in_doubt, limit: Some(Limit::Deadline), attempts };
+                return self.conclude(delivery, job, overdue, began, stop).await;
+            }
             Waited::Leave(to, why) => {
                 let history = moved(delivery, began, self.handler.settle(), to);
                 let tenant = Some(tenant_of(&job));
@@ -270,64 +275,8 @@ impl<F: FlowApi> Worker<F> {
     }
 }
 
-/// A job of the job queue is being moved, until this is dropped.
-struct Moved<'a, F>(&'a Worker<F>);
-
-impl<'a, F: FlowApi> Moved<'a, F> {
-    fn begin(worker: &'a Worker<F>) -> Self {
-        let keep_free = worker.passage().move_begins(Instant::now());
-        worker.keep_free(keep_free);
-        Self(worker)
-    }
-}
-
-impl<F> Drop for Moved<'_, F> {
-    fn drop(&mut self) {
-        self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).move_ends();
-    }
-}
-
-/// A job that was delivered before may have a copy in the overflow that knows nothing of it: its worker was moving it when
-/// its session ended. The queue keeps the order, so behind that copy it comes second, and looks.
-fn is_to_go_behind(delivery: &Delivery) -> bool {
-    delivery.source == Source::Jobs && delivery.redelivered && delivery.history.trials.is_none()
-}
-
 fn envelope(delivery: &Delivery) -> Envelope {
     Envelope { message_id: delivery.properties.message_id().map(str::to_owned) }
-}
-
-/// Publishes all that has to be safe before the delivery is settled.
-async fn publish(
-    answering: &Answering<'_, impl Publish>,
-    delivery: &Delivery,
-    decision: &Decision,
-) -> Result<(), broker::Error> {
-    match decision {
-        Decision::Answer(reply, parking) => {
-            if let (Some(Parking { reason, history }), Outcome::Failed { error }) = (parking, &reply.outcome)
-            {
-                answering.dead_letter(delivery, *reason, history, &error.message).await?;
-            }
-            answering.reply(delivery, reply).await
-        }
-        Decision::Park(rejected) => {
-            let (reason, history) =
-                (DeadReason::Malformed, History { attempts: Some(0), ..History::default() });
-            answering.dead_letter(delivery, reason, &history, &rejected.to_string()).await
-        }
-        // A stale delivery comes again by itself; a copy of it would be one too many.
-        Decision::Defer(_) | Decision::Move(_) if delivery.is_stale() => {
-            Err(broker::Error::Closed { role: "consume" })
-        }
-        Decision::Defer(Deferral { tier, history, why }) => {
-            answering.defer(delivery, *tier, history, why.as_deref()).await
-        }
-        Decision::Move(Moving { to, history, why, .. }) => {
-            answering.move_to(*to, delivery, history, why).await
-        }
-        Decision::HandBack => Ok(()),
-    }
 }
 
 /// The time until a job expires, if it does; nothing if it has.

@@ -222,12 +222,16 @@ impl Passage {
         }
         match (from, blocked) {
             (_, Blocked::Host) => Err(latest),
-            (_, Blocked::Turn) => Err(now + ASK_AGAIN),
-            (Source::Jobs | Source::Overflow, Blocked::Calls) => Ok(()),
+            (_, Blocked::Turn) => Err(latest.min(now + ASK_AGAIN)),
             (Source::Held, Blocked::Calls) => make_room(&mut self.held, since, now),
-            (Source::Jobs, Blocked::Scarce) => Ok(()),
-            (Source::Jobs, Blocked::Slot) if self.is_stuck(now) => Ok(()),
-            (Source::Jobs, Blocked::Slot) => Err(now + ASK_AGAIN),
+            (_, Blocked::Calls) | (Source::Jobs, Blocked::Scarce) => Ok(()),
+            (Source::Jobs, Blocked::Slot) => {
+                if self.is_stuck(now) {
+                    Ok(())
+                } else {
+                    Err(now + ASK_AGAIN)
+                }
+            }
             (Source::Overflow | Source::Held, Blocked::Slot | Blocked::Scarce) => {
                 make_room(&mut self.overflow, since, now)
             }

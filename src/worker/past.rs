@@ -77,6 +77,12 @@ pub(super) fn moved(delivery: &Delivery, came: Timestamp, settle: Duration, to: 
     History { attempts: Some(attempts), first_seen_at, since, settled_at, undone, ..before.clone() }
 }
 
+/// A job that was delivered before may have a copy in the overflow that knows nothing of it: its worker was moving it when
+/// its session ended. The queue keeps the order, so behind that copy it comes second, and looks.
+pub(super) fn is_to_go_behind(delivery: &Delivery) -> bool {
+    delivery.source == Source::Jobs && delivery.redelivered && delivery.history.trials.is_none()
+}
+
 /// How often the job is known to have ended a session; from the first time on it is kept in mind.
 fn trials(delivery: &Delivery) -> Option<u32> {
     delivery.history.trials.or(delivery.redelivered.then_some(0))

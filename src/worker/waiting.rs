@@ -161,3 +161,20 @@ impl<F> Drop for SlotWait<'_, F> {
 pub(super) fn expires(time_left: Option<Duration>) -> Option<Instant> {
     time_left.map(|left| Instant::now() + left)
 }
+
+/// A job of the job queue is being moved, until this is dropped.
+pub(super) struct Moved<'a, F>(&'a Worker<F>);
+
+impl<'a, F: FlowApi> Moved<'a, F> {
+    pub(super) fn begin(worker: &'a Worker<F>) -> Self {
+        let keep_free = worker.passage().move_begins(Instant::now());
+        worker.keep_free(keep_free);
+        Self(worker)
+    }
+}
+
+impl<F> Drop for Moved<'_, F> {
+    fn drop(&mut self) {
+        self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).move_ends();
+    }
+}

@@ -79,6 +79,6 @@ async fn no_more_jobs_are_begun_than_a_rate_can_carry() {
         let (ims_org_id, sandbox_name) = (&ims_org_id, &sandbox_name);
         let call =
             Call { ims_org_id, sandbox_name, operation: CREATE, needs_token: false, job: 0, begun: false };
-        assert_eq!(admission.claim(call).unwrap().jobs_max, Some(expected));
+        assert_eq!(admission.claim(&[call]).unwrap().jobs_max, Some(expected));
     }
 }
