@@ -107,8 +107,9 @@ impl AdaptiveRate {
     pub(super) fn record_throttled(&mut self, began: Instant, retry_after: Option<Duration>, now: Instant) {
         let measured = self.meter.rate(now);
         let too_high = match &mut self.learned {
-            // What was begun before the rate fell says nothing about it.
-            Some(learned) if began <= learned.at => None,
+            // What was begun before the rate fell says nothing about it, nor what was begun right after: gateways count by the
+            // second.
+            Some(learned) if began <= learned.at + SECOND => None,
             // The measure lags behind a rate that grows, and that rate counts if use was made of it.
             Some(learned) => {
                 learned.grow(now, measured);

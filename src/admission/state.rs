@@ -33,8 +33,9 @@ pub(super) struct State {
     /// The way to the host: it fails when nothing comes back at all.
     pub(super) host: Breaker,
     pub(super) parts: BTreeMap<PartId, Part>,
-    /// When the next part that is known to fail may be probed, while all fail.
+    /// When the next part that is known to fail may be probed, while all fail, and which job did so last.
     next_probe_at: Instant,
+    last_prober: JobNumber,
     /// `None` stands for all beyond those that are remembered.
     pub(super) organisations: BTreeMap<Option<ImsOrgId>, Organisation>,
 }
@@ -68,7 +69,8 @@ impl State {
             .map(|id| (Some(id.clone()), Organisation::new(Some(id), &rules, now)))
             .collect();
         let host = Breaker::new(rules.breaker, now);
-        Self { host, parts: BTreeMap::new(), next_probe_at: now, organisations, rules }
+        let (parts, last_prober) = (BTreeMap::new(), JobNumber::MAX);
+        Self { host, parts, next_probe_at: now, last_prober, organisations, rules }
     }
 
     /// The part that a call concerns, remembered from now on.
@@ -154,10 +156,10 @@ impl State {
         }
         let known_to_fail = |part: &Part| !part.breaker.is_closed() && part.last_failure.is_some();
         if self.parts.get(&id).is_some_and(known_to_fail) && self.is_service_failing(now) {
-            if now < self.next_probe_at {
+            if now < self.next_probe_at && self.last_prober != call.job {
                 return Err(Rejected { reason: id.kind.held_back(), retry_at: self.next_probe_at });
             }
-            self.next_probe_at = now + PROBE_SPACING;
+            (self.next_probe_at, self.last_prober) = (now + PROBE_SPACING, call.job);
         }
         for breaker in self.breakers(&id, call.needs_token) {
             breaker.claim(call.job, now);

@@ -55,13 +55,14 @@ pub(super) fn unknown(settle: Duration) -> Learned {
 }
 
 /// The same, of a job that goes to another queue before it has begun. From then on there may be two copies of it, if the
-/// worker ends just then; so whoever comes to a copy looks first. The first move to the overflow is the one exception: one
-/// call more for each job of a flood would double its cost. There the copy is ahead, and what is delivered again looks.
+/// worker ends just then; so whoever comes to a copy looks first. Moves to the overflow are the one exception, because one
+/// call more for each job of a flood would double its cost: there the copy is ahead, and what is delivered again goes behind
+/// it and looks (see [`is_to_go_behind`]).
 pub(super) fn moved(delivery: &Delivery, came: Timestamp, settle: Duration, to: Source) -> History {
     let before = &delivery.history;
     let is_new = !delivery.redelivered && before.attempts.is_none();
     let first_seen_at = before.first_seen_at.or(Some(came));
-    if is_new && delivery.source == Source::Jobs && to == Source::Overflow {
+    if is_new && to == Source::Overflow {
         return History { first_seen_at, ..before.clone() };
     }
     let attempts = before.attempts.unwrap_or_default();
@@ -80,7 +81,7 @@ pub(super) fn moved(delivery: &Delivery, came: Timestamp, settle: Duration, to: 
 /// A job that was delivered before may have a copy in the overflow that knows nothing of it: its worker was moving it when
 /// its session ended. The queue keeps the order, so behind that copy it comes second, and looks.
 pub(super) fn is_to_go_behind(delivery: &Delivery) -> bool {
-    delivery.source == Source::Jobs && delivery.redelivered && delivery.history.trials.is_none()
+    delivery.source != Source::Held && delivery.redelivered && delivery.history.trials.is_none()
 }
 
 /// How often the job is known to have ended a session; from the first time on it is kept in mind.
