@@ -11,11 +11,11 @@
 //! RabbitMQ 3.10; a classic queue knows the place of each message).
 
 use std::ops::RangeInclusive;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
 };
@@ -24,9 +24,9 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::{Instant, timeout};
 
 use super::Error;
-use super::acks::Acks;
 use super::connection::{Endpoint, connect, step};
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Settled, Settlement};
+use super::link::Settle;
 use super::topology::ready;
 
 /// Places in the first window, when nobody knows yet how large the messages are.
@@ -66,10 +66,41 @@ pub struct Walk {
 
 struct Window {
     channel: Channel,
+    settles: Arc<OneByOne>,
     consumer: Consumer,
     places: u16,
     /// What stays, by its number on the channel: 8 bytes a message.
     kept: Vec<u64>,
+}
+
+/// Settles each message by itself: those before it may be ones that stay.
+#[derive(Debug)]
+struct OneByOne {
+    channel: Channel,
+    timeout: Duration,
+}
+
+impl Settle for OneByOne {
+    fn settle(&self, tag: u64, settlement: Settlement) -> BoxFuture<'_, Result<Settled, Error>> {
+        async move {
+            match settlement {
+                Settlement::Ack => {
+                    let acking = self.channel.basic_ack(tag, BasicAckOptions::default());
+                    step(self.timeout, "delete a message", acking).await?;
+                }
+                Settlement::Requeue => {
+                    let options = BasicNackOptions { requeue: true, multiple: false };
+                    step(self.timeout, RETURN, self.channel.basic_nack(tag, options)).await?;
+                }
+            }
+            Ok(if self.is_usable() { Settled::Done } else { Settled::Stale })
+        }
+        .boxed()
+    }
+
+    fn is_usable(&self) -> bool {
+        self.channel.status().connected()
+    }
 }
 
 /// Where a message stands that was looked at and let go.
@@ -127,7 +158,8 @@ impl Walk {
         let (queue, options) = (self.queue.as_str().into(), BasicConsumeOptions::default());
         let consuming = channel.basic_consume(queue, "".into(), options, FieldTable::default());
         let consumer = step(self.timeout, READ, consuming).await?;
-        self.windows.push(Window { channel, consumer, places, kept: Vec::new() });
+        let settles = Arc::new(OneByOne { channel: channel.clone(), timeout: self.timeout });
+        self.windows.push(Window { channel, settles, consumer, places, kept: Vec::new() });
         Ok(())
     }
 
@@ -149,7 +181,8 @@ impl Walk {
                 Ok(Some(Ok(delivery))) => {
                     self.left -= 1;
                     self.largest = self.largest.max(delivery.data.len());
-                    return Ok(Some(super::rabbitmq::delivery(delivery, Weak::<Acks>::new())));
+                    let channel: Weak<OneByOne> = Arc::downgrade(&window.settles);
+                    return Ok(Some(super::rabbitmq::delivery(delivery, channel)));
                 }
                 Ok(Some(Err(error))) => return Err(Error::lapin(READ, error)),
                 Ok(None) if self.connection.status().connected() => {

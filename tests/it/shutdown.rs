@@ -43,13 +43,11 @@ async fn sigterm_drains() {
         for (job, messages) in &replies.0 {
             assert_eq!(messages.len(), 1, "{signal}: {job} is answered once");
         }
-        let left: BTreeSet<_> = rig
-            .vhost
-            .drain(&rig.jobs_queue())
-            .await
-            .iter()
-            .map(|message| message.json()["jobId"].to_string())
-            .collect();
+        let mut left = BTreeSet::new();
+        for queue in [rig.jobs_queue(), rig.overflow_queue(), rig.held_queue()] {
+            let messages = rig.vhost.drain(&queue).await;
+            left.extend(messages.iter().map(|message| message.json()["jobId"].to_string()));
+        }
         assert_eq!(replies.0.len() + left.len(), 200, "{signal}: no job is lost or doubled");
         assert!(!left.is_empty(), "{signal}: the load was over before the drain");
         assert_eq!(rig.created().await, u64::try_from(replies.0.len()).unwrap(), "{signal}");
