@@ -50,7 +50,7 @@ impl Acks {
         &self.channel
     }
 
-    /// A delivery has come. To be told of each in the order of their tags.
+    /// A delivery has come.
     pub(super) fn delivered(&self, tag: u64) {
         self.window().delivered(tag);
     }
@@ -134,9 +134,12 @@ struct Window {
 
 impl Window {
     fn delivered(&mut self, tag: u64) {
-        // Tags are 1, 2, 3 and so on. One that never gets here stays open, so that nothing covers it.
-        self.open.extend(self.last + 1..=tag);
-        self.last = tag;
+        // Tags are 1, 2, 3 and so on, but those of several consumers get here in any order. One that has not got here, or never
+        // does, stays open, so that nothing covers it.
+        if tag > self.last {
+            self.open.extend(self.last + 1..=tag);
+            self.last = tag;
+        }
     }
 
     fn ready(&mut self, tag: u64) {
@@ -199,6 +202,22 @@ mod tests {
         window.delivered(7);
         window.ready(7);
         assert_eq!(window.take(), [all_up_to(7)]);
+    }
+
+    #[test]
+    fn deliveries_of_several_consumers_come_in_any_order() {
+        let mut window = Window::default();
+        for tag in [3, 1, 2, 4] {
+            window.delivered(tag);
+        }
+        for tag in [3, 4] {
+            window.ready(tag);
+        }
+        assert_eq!(window.take(), [one(3), one(4)], "1 and 2 are not done");
+        window.ready(1);
+        window.ready(2);
+        assert_eq!(window.take(), [all_up_to(2)]);
+        assert!(window.open.is_empty());
     }
 
     #[test]

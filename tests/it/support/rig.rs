@@ -112,11 +112,12 @@ impl Rig {
             .eval(&format!(
                 r#"length([rabbit_channel:do(Pid, {{'basic.ack', 1000000, false}}) ||
                        Pid <- rabbit_channel:list_local(),
-                       [{{vhost, <<"{vhost}">>}}, {{consumer_count, 1}}] <-
-                           [catch rabbit_channel:info(Pid, [vhost, consumer_count])]])."#
+                       [{{vhost, <<"{vhost}">>}}, {{consumer_count, Consumers}}] <-
+                           [catch rabbit_channel:info(Pid, [vhost, consumer_count])],
+                       Consumers > 0])."#
             ))
             .await;
-        assert_eq!(closed, "1", "channels closed");
+        assert_ne!(closed, "0", "channels closed");
     }
 
     /// Adds a user of this test's virtual host, with patterns for what it may configure, write and read.
