@@ -3,7 +3,12 @@
 
 mod brown_out;
 mod fairness;
+mod floods;
+mod isolation;
+mod lost_answers;
 mod outage;
+mod quiet_crowd;
+mod stream;
 mod throttling;
 
 use std::time::Duration;
@@ -37,6 +42,14 @@ pub(crate) enum Name {
     Throttling,
     /// One organisation floods the queue, or its calls hang, and another has a few jobs.
     Fairness,
+    /// Creates of one organisation fail, and another sends.
+    Isolation,
+    /// Many organisations send a little, and one has a backlog.
+    QuietCrowd,
+    /// Creates are done and their answers lost.
+    LostAnswers,
+    /// Two organisations flood the queue beside a third, and one before several workers.
+    Floods,
 }
 
 /// Runs some, or all; what was reached.
@@ -50,6 +63,10 @@ pub(crate) async fn run(only: &[Name]) -> Vec<Target> {
             Name::BrownOut => brown_out::run(&stand).await,
             Name::Throttling => throttling::run(&stand).await,
             Name::Fairness => fairness::run(&stand).await,
+            Name::Isolation => isolation::run(&stand).await,
+            Name::QuietCrowd => quiet_crowd::run(&stand).await,
+            Name::LostAnswers => lost_answers::run(&stand).await,
+            Name::Floods => floods::run(&stand).await,
         };
         report::print_targets(&reached);
         targets.extend(reached);
