@@ -29,7 +29,7 @@ pub struct Call<'a> {
     pub operation: Operation<'a>,
     /// Whether an access token has to be fetched first.
     pub needs_token: bool,
-    /// Its job's number, see [`Admission::number`].
+    /// Its job's number, see [`super::Admission::number`].
     pub job: u64,
     /// Whether its job has made a call before.
     pub begun: bool,

@@ -34,19 +34,24 @@ impl State {
     ) -> Vec<Transition> {
         let before = self.scopes(&call.part);
         let kind = failure.map(|failure| failure.kind);
+        let alone = kind == Some(FailureKind::NotSent) && self.host_answers_others(&call.part, now);
         match kind {
-            Some(FailureKind::NotSent) => self.host.record_failure(call.host, now),
+            Some(FailureKind::NotSent) if !alone => self.host.record_failure(call.host, now),
             Some(
-                FailureKind::Timeout
+                FailureKind::NotSent
+                | FailureKind::Timeout
                 | FailureKind::NoAnswer
                 | FailureKind::TokenUnavailable
                 | FailureKind::CredentialsRefused,
             ) => self.host.release(call.job),
-            _ => self.host.record_success(call.host, now),
+            _ => {
+                self.host.record_success(call.host, now);
+                self.host_answered_at = Some(now);
+            }
         }
         self.record_organisation(call, began, failure, now);
         if let Some(part) = self.parts.get_mut(&call.part) {
-            record_part(part, call, began, failure, now);
+            record_part(part, call, began, failure, alone, now);
             part.in_flight = part.in_flight.saturating_sub(1);
         }
         self.call_finished(call);
@@ -79,6 +84,13 @@ impl State {
             organisation.in_flight = organisation.in_flight.saturating_sub(1);
         }
         self.wake(&call.part, call.job);
+    }
+
+    /// Whether the host has answered between a part's last two calls that could not be sent: then it is the part that
+    /// fails, and not the host.
+    fn host_answers_others(&mut self, id: &PartId, now: Instant) -> bool {
+        let before = self.parts.get_mut(id).and_then(|part| part.unsent_at.replace(now));
+        before.is_some_and(|before| self.host_answered_at.is_some_and(|at| at > before))
     }
 
     /// What a call says of its organisation: its credentials, its tokens, its rate.
@@ -151,12 +163,20 @@ impl State {
     }
 }
 
-fn record_part(part: &mut Part, call: &Admitted, began: Instant, failure: Option<&Failure>, now: Instant) {
+fn record_part(
+    part: &mut Part,
+    call: &Admitted,
+    began: Instant,
+    failure: Option<&Failure>,
+    alone: bool,
+    now: Instant,
+) {
     let kind = failure.map(|failure| failure.kind);
     if call.part.is_create() {
         part.budget.ended(call.repeated, kind);
     }
-    match evidence(kind, &call.part.kind) {
+    let evidence = if alone { Evidence::Fails } else { evidence(kind, &call.part.kind) };
+    match evidence {
         Evidence::Works => {
             part.breaker.record_success(call.own, now);
             part.succeeded_at = Some(now);

@@ -85,6 +85,8 @@ pub(super) struct Part {
     /// How its last failed call ended, for a person.
     pub(super) last_failure: Option<&'static str>,
     pub(super) succeeded_at: Option<Instant>,
+    /// When a call of it could not be sent last.
+    pub(super) unsent_at: Option<Instant>,
     pub(super) used_at: Instant,
 }
 
@@ -97,6 +99,7 @@ impl Part {
             in_flight: 0,
             last_failure: None,
             succeeded_at: None,
+            unsent_at: None,
             used_at: now,
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) rules: AdmissionRules,
     /// The way to the host: it fails when nothing comes back at all.
     pub(super) host: Breaker,
+    /// When something came back from the host last.
+    pub(super) host_answered_at: Option<Instant>,
     pub(super) parts: BTreeMap<PartId, Part>,
     /// When the next part that is known to fail may be probed, while all fail, and which job did so last.
     next_probe_at: Instant,
@@ -70,7 +72,7 @@ impl State {
             .collect();
         let host = Breaker::new(rules.breaker, now);
         let (parts, last_prober) = (BTreeMap::new(), JobNumber::MAX);
-        Self { host, parts, next_probe_at: now, last_prober, organisations, rules }
+        Self { host, host_answered_at: None, parts, next_probe_at: now, last_prober, organisations, rules }
     }
 
     /// The part that a call concerns, remembered from now on.

@@ -16,7 +16,6 @@ use crate::retry::policy::HELD_MAX;
 
 /// Jobs of the job queue are moved to the overflow when some have waited for slots this long without a break.
 const BLOCKED: Duration = Duration::from_millis(200);
-
 /// A break shorter than this is none: when one job gets its slot, the next one needs a moment to arrive.
 const BREAK: Duration = Duration::from_millis(100);
 
@@ -32,10 +31,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// What waits in another queue goes round within this time, whatever its number, so that each job is tried soon after it can
 /// run,
 const ROUND: Duration = Duration::from_secs(40);
-
 /// but never more in a second than this,
 const ROTATION_MAX: f64 = 400.0;
-
 /// nor fewer.
 const ROTATION_MIN: f64 = 0.1;
 
