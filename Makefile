@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo examples broker run test sim alerts alerts-write dashboard-picture compat chaos fuzz audit bench bench-quick bench-protection bench-publish lint docs check readme image image-check sbom asyncapi status-page ops-check
+.PHONY: help demo examples broker run test sim sim-mutants alerts alerts-write dashboard-picture compat chaos fuzz audit bench bench-quick bench-protection bench-publish lint docs check readme image image-check sbom asyncapi status-page ops-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test: ## Run all tests, against AMQP_URL or a private RabbitMQ
 sim: SEEDS ?= 1000
 sim: ## Simulate SEEDS=1000 histories of workers, broker and Flow Service; SEED= and FAMILY= repeat one
 	@SIM_SEEDS=$(SEEDS) SIM_SEED=$(SEED) SIM_ALL=$(ALL) cargo test --locked --test sim -- $(FAMILY)
+
+sim-mutants: SEEDS ?= 200
+sim-mutants: ## See that the simulation finds deliberate faults, within SEEDS=200 histories of a family; MUTANTS= names some
+	@SEEDS=$(SEEDS) deploy/dev/sim-mutants.sh $(MUTANTS)
 
 alerts: ## Check the alerts and run their tests
 	@deploy/dev/prometheus.sh install

@@ -91,7 +91,6 @@ async fn a_deleted_job_queue_is_created_again() {
     let failures = load.failures().await;
     let created = load.rig.created().await;
     load.rig.vhost.delete_queue(&load.rig.jobs_queue()).await;
-    load.worker.wait_log("cancelled the consumer", PATIENCE).await;
     load.worker.wait_count(FAILURES, failures + 1, PATIENCE).await;
     load.worker.wait_ready().await;
     eventually("jobs under way are answered", PATIENCE, async || {

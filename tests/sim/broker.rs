@@ -34,8 +34,12 @@ pub(crate) struct Unkind {
     pub(crate) twice: f64,
     /// All that lasts until then.
     pub(crate) until: Duration,
+    /// A message with which the connection that publishes is lost, and it alone.
+    pub(crate) publish_cut: f64,
     /// From when to when nobody can connect.
     pub(crate) down: Vec<(Duration, Duration)>,
+    /// From when to when the broker blocks whoever publishes.
+    pub(crate) blocked: Vec<(Duration, Duration)>,
     /// Longest time that a step takes, in milliseconds; the shortest is none.
     pub(crate) slowness: u64,
 }

@@ -23,8 +23,10 @@ pub(crate) struct Job {
     pub(crate) kills: Kills,
     /// So often it has ended a session, as its headers say.
     pub(crate) trials: u8,
-    /// How often it is sent.
+    /// How often it is sent,
     pub(crate) copies: u8,
+    /// and how long after one another.
+    pub(crate) apart: Duration,
     /// What its sender is to be told.
     pub(crate) fate: Fate,
 }
@@ -46,6 +48,8 @@ pub(crate) enum Fate {
     Created,
     /// That, or that it was refused: it met a part that refuses for good.
     CreatedOrRefused,
+    /// That all attempts have failed: its creates always do.
+    Exhausted,
     /// That the worker cannot do it.
     Internal,
 }
@@ -63,6 +67,7 @@ impl Job {
             kills: Kills::Never,
             trials: 0,
             copies: 1,
+            apart: Duration::ZERO,
             fate: Fate::Created,
         }
     }

@@ -22,12 +22,18 @@ mod scenario;
 mod trace;
 mod world;
 
-use self::explore::{family, is_repeatable};
+use self::explore::{can_be_seen, family, is_repeatable};
 use self::scenario::{
-    broker_loss, brown_out, calm, checks_fail, credentials, doubt, flapping, flood, held_up, ims_down, kills,
-    lost_answers, one_ill_part, outage, quiet_crowd, reads_or_writes, refusals, scaling, scarce, slow_parts,
-    suspects, throttling,
+    blocked, broker_loss, brown_out, calm, checks_fail, copies, credentials, doubt, few_calls, flapping,
+    flood, held_doubt, held_up, hopeless, ims_down, kills, lost_answers, moved, one_ill_part, one_refusal,
+    outage, publish_loss, quiet_crowd, reads_or_writes, refusals, retry_after, retry_budget, scaling, scarce,
+    slow_parts, suspects, throttling, two_ill_parts, windows,
 };
+
+#[test]
+fn blocked_publishers_begin_nothing() {
+    family("blocked", blocked::plan);
+}
 
 #[test]
 fn broker_loss_loses_no_job_and_creates_none_twice() {
@@ -50,6 +56,11 @@ fn checks_fail_and_jobs_are_answered_unverified() {
 }
 
 #[test]
+fn copies_of_a_job_share_one_connection() {
+    family("copies", copies::plan);
+}
+
+#[test]
 fn credentials_revoked_and_renewed_move_nothing_about() {
     family("credentials", credentials::plan);
 }
@@ -57,6 +68,11 @@ fn credentials_revoked_and_renewed_move_nothing_about() {
 #[test]
 fn doubt_stays_with_every_copy() {
     family("doubt", doubt::plan);
+}
+
+#[test]
+fn few_calls_at_a_time_are_all_made() {
+    family("few_calls", few_calls::plan);
 }
 
 #[test]
@@ -70,8 +86,18 @@ fn flood_leaves_room_for_others() {
 }
 
 #[test]
+fn held_doubt_is_not_forgotten() {
+    family("held_doubt", held_doubt::plan);
+}
+
+#[test]
 fn held_up_replies_bound_what_is_in_flight() {
     family("held_up", held_up::plan);
+}
+
+#[test]
+fn hopeless_jobs_are_given_up_after_their_attempts() {
+    family("hopeless", hopeless::plan);
 }
 
 #[test]
@@ -90,13 +116,28 @@ fn lost_answers_are_looked_up_at_once() {
 }
 
 #[test]
+fn moved_jobs_are_taken_back_by_others() {
+    family("moved", moved::plan);
+}
+
+#[test]
 fn one_ill_part_leaves_the_others_alone() {
     family("one_ill_part", one_ill_part::plan);
 }
 
 #[test]
+fn one_refusal_concerns_nobody_else() {
+    family("one_refusal", one_refusal::plan);
+}
+
+#[test]
 fn outage_is_met_with_few_calls() {
     family("outage", outage::plan);
+}
+
+#[test]
+fn publish_loss_alone_loses_nothing() {
+    family("publish_loss", publish_loss::plan);
 }
 
 #[test]
@@ -112,6 +153,16 @@ fn reads_or_writes_alone_decide_about_themselves() {
 #[test]
 fn refusals_now_and_then_are_no_revocation() {
     family("refusals", refusals::plan);
+}
+
+#[test]
+fn retry_after_is_waited_for() {
+    family("retry_after", retry_after::plan);
+}
+
+#[test]
+fn retry_budget_bounds_what_is_repeated() {
+    family("retry_budget", retry_budget::plan);
 }
 
 #[test]
@@ -137,6 +188,20 @@ fn suspects_keep_the_others_waiting_briefly() {
 #[test]
 fn throttling_is_met_with_the_capacity_in_use() {
     family("throttling", throttling::plan);
+}
+
+#[test]
+fn two_ill_parts_recover_each_in_its_time() {
+    family("two_ill_parts", two_ill_parts::plan);
+}
+
+/// By the other families, that it is in no other case.
+#[test]
+fn windows_let_a_second_connection_through() {
+    can_be_seen("windows_late_effect", windows::late_effect);
+    can_be_seen("windows_lagging_list", windows::lagging_list);
+    can_be_seen("windows_no_marker", windows::no_marker);
+    can_be_seen("windows_published_twice", windows::published_twice);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use self::replica::Replica;
 use crate::broker::Broker;
 use crate::flow::Flow;
-use crate::job::{Job, Kills};
+use crate::job::{Fate, Job, Kills};
 use crate::ledger::{Broken, Ledger};
 use crate::parts;
 use crate::plan::Plan;
@@ -33,6 +33,8 @@ pub(crate) struct Happened {
     /// What does not hold.
     pub(crate) faults: Vec<Broken>,
     pub(crate) trace: Trace,
+    /// Jobs that have more than one connection.
+    pub(crate) several: usize,
 }
 
 /// What workers and senders share.
@@ -55,9 +57,11 @@ pub(crate) fn run(seed: u64, plan: Plan) -> Happened {
 async fn happen(seed: u64, plan: Plan) -> Happened {
     clock::tie(Timestamp::from_second(BEGINNING).unwrap());
     let (trace, began) = (Trace::new(), Instant::now());
-    let Plan { args, stays, jobs, weather, unkind, healed: _, done_by, in_a_window, checks } = plan;
+    let Plan { args, stays, jobs, mut weather, unkind, healed: _, done_by, in_a_window, checks } = plan;
     let are_refused = unkind.refused > 0.0;
     let broker = Broker::new(seed, unkind, trace.clone());
+    let hopeless = (0..).zip(&jobs).filter(|(_, job)| job.fate == Fate::Exhausted);
+    weather.hopeless = hopeless.map(|(number, _)| number).collect();
     let flow = Flow::new(seed, weather, trace.clone());
     let killers = (0..).zip(&jobs).filter(|(_, job)| job.kills != Kills::Never);
     let killers = Arc::new(killers.map(|(number, job)| (number, job.kills)).collect());
@@ -92,7 +96,8 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
     drop(truth);
     let figures = checks.iter().map(|check| check(&ledger));
     let faults = figures.chain(ledger.balance()).filter_map(Result::err).collect();
-    Happened { faults, trace }
+    let several = ledger.of_job.values().filter(|connections| connections.len() > 1).count();
+    Happened { faults, trace, several }
 }
 
 async fn send(world: World, jobs: Vec<Job>) {
@@ -102,8 +107,17 @@ async fn send(world: World, jobs: Vec<Job>) {
         }
         let unix = u64::try_from(BEGINNING).unwrap() + world.began.elapsed().as_secs();
         let (properties, body) = job.message(number, unix);
-        for _ in 0..job.copies {
-            world.broker.state().send(number, properties.clone(), body.clone());
+        for copy in 0..job.copies {
+            let (broker, properties, body) = (world.broker.clone(), properties.clone(), body.clone());
+            let apart = job.apart * u32::from(copy);
+            if apart.is_zero() {
+                broker.state().send(number, properties, body);
+                continue;
+            }
+            tokio::spawn(async move {
+                sleep(apart).await;
+                broker.state().send(number, properties, body);
+            });
         }
     }
 }

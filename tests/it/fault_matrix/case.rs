@@ -285,7 +285,11 @@ impl Case {
             for reply in replies {
                 let message_id = reply.properties.message_id().as_ref().map(ShortString::to_string);
                 assert_eq!(message_id, expected, "{id}: {reply:?}");
-                assert_eq!(outcome(reply), self.jobs[id], "{id}: {}", reply.json());
+                let (came, expected) = (outcome(reply), self.jobs[id]);
+                // The broker now and then delivers a job again whose consumer was replaced. Whoever is delivered such a job
+                // cannot rule out that it was begun, and says so.
+                let in_doubt = (came.as_str(), expected) == ("ambiguous", "unavailable");
+                assert!(came == expected || in_doubt, "{id}: {came}, {expected}: {}", reply.json());
             }
         }
         assert_eq!(self.undelivered(), self.undeliverable, "replies that are undeliverable");

@@ -243,6 +243,13 @@ impl State {
         self.began.elapsed() < self.unkind.until
     }
 
+    /// Until when the broker blocks whoever publishes, if it does.
+    pub(super) fn blocked_until(&self) -> Option<Instant> {
+        let now = self.began.elapsed();
+        let blocks = |(from, until): &&(Duration, Duration)| (*from..*until).contains(&now);
+        self.unkind.blocked.iter().find(blocks).map(|(_, until)| self.began + *until)
+    }
+
     /// Whether nothing is under way any more: no job waits, is held, or is about to arrive.
     pub(crate) fn is_quiet(&self) -> bool {
         let idle = self.queues.iter().all(|queue| queue.ready.is_empty());

@@ -98,7 +98,7 @@ impl Link for SimLink {
             _ if self.end.life.is_dead() => Ok((false, false)),
             (false, _) => Err(CONSUME),
             (true, false) => Err(PUBLISH),
-            (true, true) => Ok((false, false)),
+            (true, true) => Ok((false, state.blocked_until().is_some())),
         }
     }
 
@@ -206,6 +206,15 @@ impl SimPublisher {
         if !self.is_connected() {
             return unconfirmed(PUBLISH);
         }
+        let blocked = broker.state().blocked_until();
+        if let Some(until) = blocked {
+            // Nothing is read from the connection: what is sent waits in it.
+            sleep_until(until.min(Instant::now() + CONFIRM_TIMEOUT)).await;
+            life.step().await;
+            if broker.state().blocked_until().is_some() {
+                return unconfirmed(Error::Timeout { step: "publish a message", after: CONFIRM_TIMEOUT });
+            }
+        }
         let (word, delay, lost) = broker.state().publish(*link, queue, properties, body);
         tokio::select! {
             biased;
@@ -237,7 +246,15 @@ impl Publish for SimPublisher {
         self.once(queue, properties, body).await
     }
 
-    async fn unblocked(&self) {}
+    async fn unblocked(&self) {
+        loop {
+            let blocked = self.0.broker.state().blocked_until();
+            match blocked.filter(|_| self.is_connected()) {
+                Some(until) => sleep_until(until).await,
+                None => return,
+            }
+        }
+    }
 
     fn is_connected(&self) -> bool {
         self.0.broker.state().links[self.0.link].publishes

@@ -112,6 +112,13 @@ impl State {
         body: &[u8],
     ) -> (Word, Duration, Arc<Notify>) {
         let there = self.begin_step(link);
+        let publish_cut = self.unkind.publish_cut;
+        if self.is_unkind() && chance(&mut self.luck, publish_cut) {
+            self.links[link].publishes = false;
+            self.seen.links_lost += 1;
+            self.trace.note(What::Cut, NOBODY, self.links[link].worker);
+            self.links[link].lost.notify_waiters();
+        }
         let back = self.latency();
         let lost = Arc::clone(&self.links[link].lost);
         let job = properties.message_id().and_then(job::number);

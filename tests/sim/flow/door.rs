@@ -105,7 +105,11 @@ fn marked(description: &str) -> u32 {
 impl FlowApi for Door {
     async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
-        let job = marked(body["description"].as_str().unwrap_or_default());
+        // Without a mark, by its name; lists cannot.
+        let name = body["name"].as_str().unwrap_or_default();
+        let named = || name.strip_prefix("connection ").and_then(|number| number.parse().ok());
+        let marked = marked(body["description"].as_str().unwrap_or_default());
+        let job = Some(marked).filter(|job| *job != NOBODY).or_else(named).unwrap_or(NOBODY);
         let sandbox = job::number_in(&request.sandbox_name, "box");
         let spec = job::number_in(body["connectionSpec"]["id"].as_str().unwrap_or_default(), "spec-");
         let call = Call { spec, ..call(Calls::Creates, &request.ims_org_id, sandbox, job) };

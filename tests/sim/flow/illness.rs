@@ -1,6 +1,6 @@
 //! Which part of the service is ill, how, and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use connection_worker::flow::{Failure, FailureKind};
@@ -37,6 +37,10 @@ pub(crate) enum Kind {
     },
     CredentialsRefused,
     Unauthorized,
+    /// Too many calls: to come again after so many seconds.
+    TooMany {
+        after: u8,
+    },
     /// IMS does not answer.
     TokenHangs,
 }
@@ -66,9 +70,14 @@ impl Kind {
             Self::Cut { .. } => (FailureKind::NoAnswer, None),
             Self::CredentialsRefused => (FailureKind::CredentialsRefused, Some(401)),
             Self::Unauthorized => (FailureKind::Unauthorized, Some(403)),
+            Self::TooMany { .. } => (FailureKind::Throttled, Some(429)),
             Self::TokenHangs => (FailureKind::TokenUnavailable, None),
         };
-        failure(kind, status, None)
+        let after = match self {
+            Self::TooMany { after } => Some(Duration::from_secs(after.into())),
+            _ => None,
+        };
+        failure(kind, status, after)
     }
 }
 
@@ -160,6 +169,8 @@ pub(crate) struct Weather {
     pub(crate) one_credential: bool,
     /// Organisations with a token that needs no IMS.
     pub(crate) fixed_tokens: Vec<usize>,
+    /// Jobs whose creates fail always, whatever becomes of others.
+    pub(crate) hopeless: BTreeSet<u32>,
 }
 
 impl Default for Weather {
@@ -173,6 +184,7 @@ impl Default for Weather {
             late_effect: Duration::ZERO,
             one_credential: false,
             fixed_tokens: Vec::new(),
+            hopeless: BTreeSet::new(),
         }
     }
 }

@@ -83,6 +83,9 @@ impl Truth {
     /// What a call meets.
     pub(super) fn ill(&mut self, call: &Call) -> Option<Kind> {
         let now = self.began.elapsed();
+        if call.calls == Calls::Creates && self.weather.hopeless.contains(&call.job) {
+            return Some(Kind::ServerError { done: false });
+        }
         for illness in &self.weather.illnesses {
             if illness.meets(call, now) && (illness.share >= 1.0 || chance(&mut self.luck, illness.share)) {
                 return Some(illness.kind);

@@ -20,7 +20,7 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
         let at = seconds(random.u64(1..10));
         down.push((at, at + seconds(random.u64(1..20))));
     }
-    plan.unkind = Unkind { cut, refused, unconfirmed, twice, until, down, slowness };
+    plan.unkind = Unkind { cut, refused, unconfirmed, twice, until, down, slowness, ..Unkind::default() };
     plan.stays = vec![Stay::default(); random.usize(1..3)];
     for org in 0..random.usize(1..4) {
         plan.stream(Job::of(org, Duration::ZERO), random.f64() * 3.0 + 1.0, Duration::ZERO, until);

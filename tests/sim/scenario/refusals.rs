@@ -13,7 +13,8 @@ use crate::plan::Plan;
 
 pub(crate) fn plan(random: &mut Rng) -> Plan {
     let mut plan = Plan::new();
-    let (slots, call) = (random.u32(8..20), 200);
+    // Of fewer, the one that is kept for newcomers would be more than a tenth.
+    let (slots, call) = (random.u32(16..32), 200);
     plan.set("concurrency", slots);
     plan.weather.latency = (call, call);
     plan.weather.one_credential = random.bool();

@@ -6,8 +6,10 @@ use fastrand::Rng;
 
 use super::seconds;
 use crate::bounds;
+use crate::flow::illness::Calls;
+use crate::flow::truth::Made;
 use crate::job::Job;
-use crate::ledger::{broken, milliseconds};
+use crate::ledger::{Broken, Ledger, broken, milliseconds};
 use crate::plan::{Plan, Stay};
 
 /// `LOOKUP_SETTLE`.
@@ -47,6 +49,25 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
         let begins = bounds::scarce_first(SETTLE, rate) + late;
         ledger.no_gap("8 scarce calls", 0, begins, bounds::scarce_gap(rate) + late)
     });
+    plan.check(move |ledger| rate_is_kept(ledger, rate));
     plan.done_by = bounds::scarce_all(SETTLE, rate, calls) + late;
     plan
+}
+
+/// In no ten seconds are there more calls than the rate allows; a few for a worker that began anew meanwhile.
+fn rate_is_kept(ledger: &Ledger, rate: f64) -> Result<(), Broken> {
+    const WINDOW: Duration = Duration::from_secs(10);
+    let mut calls: Vec<_> = ledger.made.iter().filter(|made| made.calls != Calls::Tokens).collect();
+    calls.sort_by_key(|made| made.at);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hundred")]
+    let most = (rate * WINDOW.as_secs_f64()) as usize + 4;
+    let too_many = |pair: &&[&Made]| pair[most].at.saturating_sub(pair[0].at) < milliseconds(WINDOW);
+    match calls.windows(most + 1).find(too_many) {
+        None => Ok(()),
+        Some(pair) => broken(
+            "8 scarce calls",
+            Some(pair[0].job),
+            format!("more than {most} calls in the {WINDOW:?} from {} ms, at {rate} a second", pair[0].at),
+        ),
+    }
 }

@@ -34,7 +34,9 @@ fn killer(random: &mut Rng, plan: &mut Plan) {
 fn slow(random: &mut Rng, plan: &mut Plan) {
     let takes = random.u64(20_000..60_000);
     plan.weather.latencies.insert(0, (takes, takes));
-    plan.jobs.push(Job { trials: 3, ..Job::of(0, Duration::ZERO).grouped(SUSPECT) });
-    plan.burst(Job::of(1, seconds(1)), random.usize(20..120));
+    let at = seconds(random.u64(1..5));
+    plan.jobs.push(Job { trials: 3, ..Job::of(0, at).grouped(SUSPECT) });
+    // Whenever it is tried, others come.
+    plan.stream(Job::of(1, Duration::ZERO), random.f64() * 2.0 + 1.0, Duration::ZERO, seconds(90));
     plan.check(|ledger| ledger.p99_within("11 suspects", 0, bounds::SUSPECT + seconds(10)));
 }
