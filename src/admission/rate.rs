@@ -2,15 +2,16 @@
 //! calls ended.
 //!
 //! After a 429 the rate falls below what it was, and then grows along the curve of TCP CUBIC (RFC 9438): fast at first,
-//! slowly near the rate that was too high, faster again beyond it, much as in the AWS SDKs' adaptive retry mode. Without a 429 there is no limit but a fixed one that was asked for. Neither is a case for `governor`,
-//! whose rates are fixed when a limiter is made.
+//! slowly near the rate that was too high, faster again beyond it, much as in the AWS SDKs' adaptive retry mode. Without a
+//! 429 there is no limit but a fixed one that was asked for. Neither is a case for `governor`, whose rates are fixed when a
+//! limiter is made.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The rate after a 429, as a share of the one that was too high. The AWS SDKs cut to 0.7; with 0.85 the mean over a cycle stays above
-/// nine tenths.
+/// The rate after a 429, as a share of the one that was too high. The AWS SDKs cut to 0.7; with 0.85 the mean over a cycle
+/// stays above nine tenths.
 const DECREASE_FACTOR: f64 = 0.85;
 
 /// So many seconds after a 429 the rate is what it was, however high that is. (CUBIC itself and the AWS SDKs fix the steepness

@@ -145,6 +145,20 @@ async fn only_an_unreachable_host_holds_everybody_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_cannot_be_sent_while_others_are_answered_hold_back_their_part_alone() {
+    let admission = admission_with(rules());
+    // The first one could be the host's.
+    for _ in 0..=FAILURES {
+        call(&admission, "a", Some(FailureKind::NotSent)).await;
+        advance(Duration::from_millis(1)).await;
+        call(&admission, "b", None).await;
+    }
+    assert_eq!(reason(&admission, "a").await, Some(Reason::Creates));
+    assert_eq!(reason(&admission, "a/other").await, None);
+    assert_eq!(reason(&admission, "b").await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_refusal_is_not_a_revocation_and_a_second_is() {
     let admission = admission_with(rules());
     for _ in 0..10 {

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use std::time::Duration;
 
 use futures_util::FutureExt;

@@ -85,8 +85,7 @@ impl Drop for Counted {
     }
 }
 
-/// One of the queues that jobs come from. AMQP lets no prefetch be changed, so it has a further consumer when it is to have
-/// more deliveries in flight.
+/// One of the queues that jobs come from.
 #[derive(Debug)]
 pub(super) struct Intake<C> {
     pub(super) consumers: Vec<QueueConsumer<C>>,
@@ -157,7 +156,9 @@ impl<C: Consume> Intake<C> {
         select_all(nexts).await.0
     }
 
-    /// Cancels a consumer; gives what had arrived and was not yet taken.
+    /// Cancels a consumer; gives what had arrived and was not yet taken. What the queue sent and the broker's channel had not
+    /// yet passed on, a quorum queue takes back and delivers as redelivered (rabbitmq-server#3729): such a job looks as if it
+    /// might have been begun.
     pub(super) async fn cancel(
         &mut self,
         mut one: QueueConsumer<C>,

@@ -42,7 +42,10 @@ impl AdmissionMetrics {
             "Circuit breakers that are open or half-open, by what they stand before: the calls behind them are held back.",
         );
         let (opened, _) = by_breaker("circuit_breaker_opened_total", "Circuit breakers that opened.");
-        let rejected = Opts::new("calls_rejected_total", "Calls rejected by admission control, by reason.");
+        let rejected = Opts::new(
+            "calls_rejected_total",
+            "Calls of jobs in slots that admission control rejected, by reason.",
+        );
         let waits = HistogramOpts::new(
             "admission_wait_seconds",
             "How long calls waited for their permit: for a concurrency limit, for a rate, or for their turn.",

@@ -114,15 +114,17 @@ impl<F: FlowApi> Worker<F> {
         self.passage().leave(waiting.source, blocked, waiting.since, Instant::now())
     }
 
-    pub(super) fn passage(&self) -> MutexGuard<'_, Passage> {
-        self.passage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Keeps as many slots free as are needed to look through the job queue, from now on.
     pub(super) fn keep_free(&self, slots: Option<u32>) {
         if let Some(slots) = slots {
             self.fair_share.keep_free(slots);
         }
+    }
+}
+
+impl<F> Worker<F> {
+    pub(super) fn passage(&self) -> MutexGuard<'_, Passage> {
+        self.passage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,7 +155,7 @@ impl<'a, F: FlowApi> SlotWait<'a, F> {
 
 impl<F> Drop for SlotWait<'_, F> {
     fn drop(&mut self) {
-        self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).waits_no_more(Instant::now());
+        self.0.passage().waits_no_more(Instant::now());
     }
 }
 
@@ -175,6 +177,6 @@ impl<'a, F: FlowApi> Moved<'a, F> {
 
 impl<F> Drop for Moved<'_, F> {
     fn drop(&mut self) {
-        self.0.passage.lock().unwrap_or_else(PoisonError::into_inner).move_ends();
+        self.0.passage().move_ends();
     }
 }
