@@ -72,7 +72,7 @@ impl FairShare {
         state.grant(granted);
     }
 
-    /// Whether the tenant has less than its share, even if another one came.
+    /// Whether the tenant has less than its share, even if another one came, or much less than another one has.
     pub fn is_entitled(&self, tenant: &Tenant) -> bool {
         self.inner.state().shares.is_entitled(tenant)
     }

@@ -5,13 +5,14 @@
 //! after one which is not. Nobody waits for a job that is not done.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join_all};
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
+use tokio::sync::OwnedMutexGuard;
 
 use super::Error;
 use super::connection::step;
@@ -23,13 +24,16 @@ pub(super) struct Acks {
     channel: Channel,
     window: Mutex<Window>,
     /// Whoever has it sends for all.
-    turn: tokio::sync::Mutex<Turn>,
+    turn: Arc<tokio::sync::Mutex<Sending>>,
     timeout: Duration,
 }
 
+/// The turn to send. Nobody else sends meanwhile.
+pub(super) type Turn = OwnedMutexGuard<Sending>;
+
 /// Whether all that was taken to be sent has been sent.
 #[derive(Debug, Default)]
-struct Turn {
+pub(super) struct Sending {
     broken: bool,
 }
 
@@ -42,7 +46,7 @@ impl std::fmt::Debug for Acks {
 impl Acks {
     /// Of a channel on which nothing has been delivered yet.
     pub(super) fn new(channel: Channel, timeout: Duration) -> Self {
-        Self { channel, window: Mutex::default(), turn: tokio::sync::Mutex::default(), timeout }
+        Self { channel, window: Mutex::default(), turn: Arc::default(), timeout }
     }
 
     pub(super) fn channel(&self) -> &Channel {
@@ -54,7 +58,13 @@ impl Acks {
         self.window().delivered(tag);
     }
 
+    /// Waits for the turn to send.
+    pub(super) async fn turn(&self) -> Turn {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
     async fn hand_back(&self, tag: u64) -> Result<bool, lapin::Error> {
+        let _turn = self.turn().await;
         // nack, not reject: from RabbitMQ 4.3 on only a reject counts towards a queue's delivery limit.
         self.channel.basic_nack(tag, BasicNackOptions { requeue: true, multiple: false }).await?;
         self.window().settled(tag);
@@ -72,7 +82,7 @@ impl Acks {
             // There is nothing to wait for: that a frame was written is no word of the broker's.
             return Ok(self.channel.status().connected());
         }
-        let mut turn = self.turn.lock().await;
+        let mut turn = self.turn().await;
         if turn.broken {
             return Ok(false);
         }

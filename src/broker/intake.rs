@@ -6,14 +6,28 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::select_all;
+use tokio::time::{Instant, timeout_at};
 
 use super::Error;
 use super::delivery::Delivery;
 use super::link::Consume;
 use super::windows::Standing;
+
+/// A consumer that is to be cancelled has what it will get when nothing has come for this long,
+const FILL: Duration = Duration::from_millis(20);
+
+/// and others' settlements are not kept back for longer than this.
+const FILL_MAX: Duration = Duration::from_millis(100);
+
+/// Consumers of a queue are not cancelled sooner than this after the last that was.
+const REST: Duration = Duration::from_millis(500);
+
+/// "Lately" means in this stretch of time, and in the one before.
+const STRETCH: Duration = Duration::from_millis(500);
 
 /// A queue from which jobs are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,8 +105,32 @@ pub(super) struct Intake<C> {
     pub(super) consumers: Vec<QueueConsumer<C>>,
     /// What consumers that were cancelled have delivered.
     old: Vec<Arc<Load>>,
+    peak: Peak,
+    cancelled_at: Option<Instant>,
     /// Messages that nobody held when somebody last looked.
     pub(super) ready: u32,
+}
+
+/// The most that was in flight lately.
+#[derive(Debug)]
+struct Peak {
+    since: Instant,
+    now: u16,
+    before: u16,
+}
+
+impl Peak {
+    fn new() -> Self {
+        Self { since: Instant::now(), now: 0, before: 0 }
+    }
+
+    fn seen(&mut self, in_flight: u16) -> u16 {
+        if self.since.elapsed() >= STRETCH {
+            *self = Self { since: Instant::now(), now: 0, before: self.now };
+        }
+        self.now = self.now.max(in_flight);
+        self.now.max(self.before)
+    }
 }
 
 #[derive(Debug)]
@@ -104,7 +142,7 @@ pub(super) struct QueueConsumer<C> {
 
 impl<C> Default for Intake<C> {
     fn default() -> Self {
-        Self { consumers: Vec::new(), old: Vec::new(), ready: 0 }
+        Self { consumers: Vec::new(), old: Vec::new(), peak: Peak::new(), cancelled_at: None, ready: 0 }
     }
 }
 
@@ -121,21 +159,21 @@ impl<C> Intake<C> {
         self.consumers.push(QueueConsumer { consumer, prefetch, load: Arc::default() });
     }
 
-    /// What its consumers may have in flight.
-    pub(super) fn prefetch(&self) -> u16 {
-        self.consumers.iter().map(|one| one.prefetch).sum()
-    }
-
     pub(super) fn standing(&mut self) -> Standing {
         self.old.retain(|load| load.unsettled() + load.running() > 0);
         let old: u16 = self.old.iter().map(|load| load.unsettled()).sum();
         let loads = || self.consumers.iter().map(|one| &one.load).chain(&self.old);
         let is_full = |one: &QueueConsumer<C>| one.load.unsettled() >= one.prefetch;
+        let unsettled = loads().map(|load| load.unsettled()).sum();
+        let peak = self.peak.seen(unsettled);
         Standing {
             claim: old + self.consumers.iter().map(QueueConsumer::claim).sum::<u16>(),
-            unsettled: loads().map(|load| load.unsettled()).sum(),
+            prefetch: self.consumers.iter().map(|one| one.prefetch).sum(),
+            unsettled,
+            peak,
             running: loads().map(|load| load.running()).sum(),
             is_full: !self.consumers.is_empty() && self.consumers.iter().all(is_full),
+            has_rested: self.cancelled_at.is_none_or(|at| at.elapsed() >= REST),
             ready: self.ready > 0,
         }
     }
@@ -156,17 +194,28 @@ impl<C: Consume> Intake<C> {
         select_all(nexts).await.0
     }
 
-    /// Cancels a consumer; gives what had arrived and was not yet taken. What the queue sent and the broker's channel had not
-    /// yet passed on, a quorum queue takes back and delivers as redelivered (rabbitmq-server#3729): such a job looks as if it
-    /// might have been begun.
+    /// Cancels a consumer; gives what had arrived and was not yet taken.
+    ///
+    /// What the queue has sent and the broker's channel has not yet passed on when it is told, a quorum queue takes back and
+    /// delivers as redelivered (rabbitmq-server#3729): such a job looks as if it might have been begun. So a consumer is
+    /// cancelled when it has all that it may hold, which keeping the settlements back brings about where there is more to come.
     pub(super) async fn cancel(
         &mut self,
         mut one: QueueConsumer<C>,
         source: Source,
     ) -> Result<Vec<Delivery>, Error> {
-        let untaken = one.consumer.cancel().await?;
-        let untaken = untaken.into_iter().map(|delivery| delivery.from(source, &one.load)).collect();
+        let _held = one.consumer.hold().await;
+        let mut untaken = Vec::new();
+        let latest = Instant::now() + FILL_MAX;
+        while one.load.unsettled() < one.prefetch {
+            let until = latest.min(Instant::now() + FILL);
+            let Ok(next) = timeout_at(until, one.consumer.next()).await else { break };
+            untaken.push(next?.from(source, &one.load));
+        }
+        let rest = one.consumer.cancel().await?;
+        untaken.extend(rest.into_iter().map(|delivery| delivery.from(source, &one.load)));
         self.old.push(one.load);
+        self.cancelled_at = Some(Instant::now());
         Ok(untaken)
     }
 }

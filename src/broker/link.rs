@@ -48,6 +48,10 @@ pub trait Consume: Send {
     /// The next delivery. An end that nobody asked for is an error. Safe to drop and call again.
     fn next(&mut self) -> impl Future<Output = Result<Delivery, Error>> + Send;
 
+    /// Keeps back the settlements of this consumer's channel until what this gives is dropped: meanwhile the broker sends what
+    /// the prefetch has room for, and no more.
+    fn hold(&self) -> impl Future<Output = Box<dyn Send>> + Send;
+
     /// Takes no more; gives those that had arrived and were not yet taken.
     fn cancel(&mut self) -> impl Future<Output = Result<Vec<Delivery>, Error>> + Send;
 }

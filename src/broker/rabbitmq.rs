@@ -155,6 +155,10 @@ impl QueueConsumer {
 }
 
 impl Consume for QueueConsumer {
+    async fn hold(&self) -> Box<dyn Send> {
+        Box::new(self.acks.turn().await)
+    }
+
     async fn next(&mut self) -> Result<Delivery, Error> {
         match self.consumer.next().await {
             Some(Ok(message)) => Ok(self.taken(message)),

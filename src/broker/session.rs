@@ -177,7 +177,7 @@ impl<L: Link> Session<L> {
     /// Lets the session ask whether its consumer is forgotten, if that is due, and what waits in the other queues;
     /// [`Session::next`] then tells. To be called every now and then, with whether nothing is in flight and jobs are wanted.
     pub fn watch(&mut self, idle: bool) {
-        self.turn = self.turn.wrapping_add(1) % 3;
+        self.turn = self.turn.wrapping_add(1);
         let [jobs, ..] = &self.intakes;
         self.watchdog.tick(idle && !jobs.consumers.is_empty());
         if self.look.is_none() {

@@ -87,13 +87,15 @@ impl Shares {
         self.grant_waiting()
     }
 
-    /// Whether the tenant has less than its share, even if another one came.
+    /// Whether the tenant has less than its share, even if another one came, or much less than another one has.
     pub(super) fn is_entitled(&self, tenant: &Tenant) -> bool {
         let demand = self.tenants.get(&tenant.name);
         let member = demand.and_then(|demand| demand.members.get(&tenant.member));
         let members = demand.map_or(1, |demand| demand.members.len() + usize::from(member.is_none()));
         let tenants = self.tenants.len() + 1;
+        let most = self.tenants.values().map(|demand| demand.in_use).max().unwrap_or_default();
         member.map_or(0, |member| member.in_use) < self.share(tenants, members)
+            || demand.map_or(0, |demand| demand.in_use) * 2 <= most
     }
 
     fn share(&self, tenants: usize, members: usize) -> u32 {
@@ -129,11 +131,12 @@ impl Shares {
         }
     }
 
-    /// In the order in which they came; those that may not have one do not keep others from theirs.
+    /// First to those that have the least, and to them in the order in which they came.
     fn grant_waiting(&mut self) -> Vec<u64> {
         let mut granted = Vec::new();
         while self.in_use < self.slots {
-            let next = self.waiting.values().find(|request| self.may_have(&request.tenant, request.max));
+            let may_have = |request: &&Request| self.may_have(&request.tenant, request.max);
+            let next = self.waiting.values().filter(may_have).min_by_key(|request| self.has(&request.tenant));
             let Some(next) = next.map(|request| request.number).and_then(|it| self.waiting.remove(&it))
             else {
                 break;
@@ -142,6 +145,12 @@ impl Shares {
             granted.push(next.number);
         }
         granted
+    }
+
+    /// How many slots the tenant has, and its member.
+    fn has(&self, tenant: &Tenant) -> (u32, u32) {
+        let Some(demand) = self.tenants.get(&tenant.name) else { return (0, 0) };
+        (demand.in_use, demand.members.get(&tenant.member).map_or(0, |member| member.in_use))
     }
 
     fn member(&mut self, tenant: &Tenant) -> &mut Member {
@@ -202,6 +211,18 @@ mod tests {
         let mut shares = Shares::new(64);
         ask(&mut shares, &tenant("A", "a"), 1_000);
         assert_eq!(ask(&mut shares, &tenant("B", "b"), 3), 3);
+    }
+
+    #[test]
+    fn whoever_has_the_least_is_the_next_to_borrow() {
+        let mut shares = Shares::new(22);
+        let (flood, busy) = (tenant("A", "a"), tenant("B", "b"));
+        assert_eq!(ask(&mut shares, &flood, 100), 21);
+        assert!(shares.is_entitled(&busy), "it has much less");
+        assert_eq!(ask(&mut shares, &busy, 100), 1);
+        (0..15).for_each(|_| drop(shares.release(&flood)));
+        assert_eq!((held(&shares, "A"), held(&shares, "B")), (11, 10));
+        assert!(!shares.is_entitled(&busy));
     }
 
     #[test]

@@ -202,9 +202,9 @@ async fn a_job_that_waits_in_a_queue_goes_on_with_its_trace() {
     corner.sim.fault(json!({ "count": 1, "fault": { "kind": "throttle", "retryAfter": "9" } })).await;
     corner.submit(&job("waits")).await;
     let (traceparent, _) = of_reply(&corner.reply().await);
-    // IMS, a create, a message, a delivery; two looks, a create, a look, a message, a delivery.
-    let spans = collector.trace(trace_of(&traceparent.unwrap()), 10).await;
-    assert_eq!(spans.len(), 10, "{spans:#?}");
+    // IMS, a create, a message, a delivery; a look, a create, a message, a delivery.
+    let spans = collector.trace(trace_of(&traceparent.unwrap()), 8).await;
+    assert_eq!(spans.len(), 8, "{spans:#?}");
     let delivery = |parent: &str| {
         let mut deliveries = spans.iter().filter(|span| span.kind == SpanKind::Consumer);
         deliveries.find(|span| span.parent == parent).unwrap_or_else(|| panic!("{spans:#?}"))

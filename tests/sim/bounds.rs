@@ -58,6 +58,9 @@ pub(crate) const MOVES_OF_A_JOB: usize = 12;
 /// and all together so often in a second on the average, besides once for each job.
 pub(crate) const MOVES_A_SECOND: usize = 100;
 
+/// 6: besides two, one job of so many may be taken back by a queue when its consumer is cancelled.
+pub(crate) const TAKEN_BACK: usize = 100;
+
 /// 7: a job whose connection cannot be tested is answered when the time for that is over (`VERIFY_TIMEOUT`, 15 s).
 pub(crate) const CHECKED: Duration = Duration::from_secs(17);
 

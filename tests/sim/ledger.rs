@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::bounds::TAKEN_BACK;
 use crate::broker::ledger::{Letter, Seen};
 use crate::flow::illness::Calls;
 use crate::flow::truth::{Connection, Made};
@@ -61,9 +62,11 @@ impl Ledger {
     }
 
     /// Milliseconds from a job's sending to its first reply, for each of a group, shortest first; unanswered ones count as
-    /// answered at the end.
+    /// answered at the end. Those that a queue took back are left out: they are few, and are looked for first.
     pub(crate) fn latencies(&self, group: Group) -> Vec<(u32, u32)> {
-        let of_group = self.numbered().filter(|(_, job)| job.group == group);
+        let taken_back = &self.seen.taken_back;
+        let of_group =
+            self.numbered().filter(|(number, job)| job.group == group && !taken_back.contains(number));
         let mut all: Vec<_> = of_group
             .map(|(number, job)| {
                 let answered = self.seen.answered.get(&number).copied().unwrap_or(self.ended);
@@ -186,13 +189,14 @@ impl Ledger {
     }
 
     /// Whether all is as it must be in any history.
-    pub(crate) fn balance(&self) -> [Result<(), Broken>; 5] {
+    pub(crate) fn balance(&self) -> [Result<(), Broken>; 6] {
         [
             self.all_are_answered(),
             self.each_has_one_connection(),
             self.replies_are_true(),
             self.unsettled_are_bounded(),
             self.moves_are_bounded(),
+            self.few_are_taken_back(),
         ]
     }
 
@@ -248,6 +252,16 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    fn few_are_taken_back(&self) -> Result<(), Broken> {
+        let (few, first) = (&self.seen.taken_back, self.seen.taken_back.first().copied());
+        let most = 2 + self.jobs.len() / TAKEN_BACK;
+        if few.len() <= most {
+            return Ok(());
+        }
+        let text = format!("{} jobs were taken back from cancelled consumers, at most {most}", few.len());
+        broken("6 bounds", first, text)
     }
 
     fn unsettled_are_bounded(&self) -> Result<(), Broken> {

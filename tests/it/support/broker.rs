@@ -530,8 +530,9 @@ impl Vhost {
     /// the ready ones only.
     pub(crate) async fn settled(&self, queue: &str, patience: Duration) {
         eventually(&format!("{queue} is settled"), patience, async || {
-            // In the order in which a job is moved from one to the other, so that none is missed on its way.
-            for queue in [queue.to_owned(), format!("{queue}.overflow"), format!("{queue}.held")] {
+            // In the order in which a job is moved from one to the other and back, so that none is missed on its way.
+            let (overflow, held) = (format!("{queue}.overflow"), format!("{queue}.held"));
+            for queue in [queue.to_owned(), overflow.clone(), held, overflow] {
                 let Some((ready, _)) = self.look(&queue).await else { continue };
                 let counts = if self.broker.is_ours() {
                     self.counts(&queue).await

@@ -1,6 +1,6 @@
 //! What the broker has seen: replies, dead letters, what was moved about, and how much was unsettled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A reply, or a dead letter.
@@ -33,6 +33,8 @@ pub(crate) struct Seen {
     pub(crate) unsettled: BTreeMap<usize, usize>,
     /// When each job was answered first: confirmed or not, a queue has the reply.
     pub(crate) answered: BTreeMap<u32, u32>,
+    /// Jobs that were on their way to a consumer when it was cancelled, and that the queue took back.
+    pub(crate) taken_back: BTreeSet<u32>,
     pub(crate) links_lost: usize,
 }
 

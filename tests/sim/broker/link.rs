@@ -10,7 +10,7 @@ use connection_worker::broker::properties::Properties;
 use connection_worker::broker::publisher::PublishError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Broker;
@@ -33,6 +33,8 @@ struct End {
     broker: Broker,
     link: usize,
     life: Life,
+    /// Whoever has it settles.
+    settling: Arc<Mutex<()>>,
 }
 
 impl End {
@@ -60,7 +62,7 @@ pub(crate) struct SimLink {
 
 impl SimLink {
     pub(super) fn new(broker: Broker, link: usize, life: Life) -> Self {
-        let end = End { broker, link, life };
+        let end = End { broker, link, life, settling: Arc::default() };
         let (channel, publisher) = (SimChannel(end.clone()), SimPublisher(end.clone()));
         Self { end, channel: Arc::new(channel), publisher: Arc::new(publisher) }
     }
@@ -139,6 +141,10 @@ impl SimConsumer {
 }
 
 impl Consume for SimConsumer {
+    async fn hold(&self) -> Box<dyn Send> {
+        Box::new(Arc::clone(&self.end.settling).lock_owned().await)
+    }
+
     async fn next(&mut self) -> Result<Delivery, Error> {
         loop {
             let next = self.end.broker.state().next(self.number);
@@ -162,8 +168,9 @@ impl Consume for SimConsumer {
     }
 
     async fn cancel(&mut self) -> Result<Vec<Delivery>, Error> {
+        let began = Instant::now();
         self.end.step().await?;
-        let buffered = self.end.broker.state().cancel(self.number);
+        let buffered = self.end.broker.state().cancel(self.number, began);
         Ok(buffered.into_iter().map(|taken| self.delivery(taken)).collect())
     }
 }
@@ -176,8 +183,9 @@ impl Settle for SimChannel {
     /// The settlement is on its way when this returns, and may be lost with the link.
     fn settle(&self, tag: u64, settlement: Settlement) -> BoxFuture<'_, Result<Settled, Error>> {
         async move {
-            let Self(End { broker, link, life }) = self;
+            let Self(End { broker, link, life, settling }) = self;
             life.step().await;
+            let _turn = settling.lock().await;
             let mut state = broker.state();
             let delay = state.begin_step(*link);
             if !state.links[*link].consumes {
@@ -200,7 +208,7 @@ pub(crate) struct SimPublisher(End);
 
 impl SimPublisher {
     async fn once(&self, queue: &str, properties: &Properties, body: &[u8]) -> Result<(), PublishError> {
-        let Self(End { broker, link, life }) = self;
+        let Self(End { broker, link, life, .. }) = self;
         life.step().await;
         let unconfirmed = |error| Err(PublishError::Unconfirmed(error));
         if !self.is_connected() {

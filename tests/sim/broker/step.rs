@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connection_worker::broker::delivery::Message;
+use connection_worker::broker::delivery::{Message, Settlement};
 use connection_worker::broker::link::Depth;
 use connection_worker::broker::properties::Properties;
 use tokio::sync::Notify;
@@ -86,13 +86,22 @@ impl State {
         Message { properties, body: body.to_vec(), redelivered: *count > 0 }
     }
 
-    pub(super) fn cancel(&mut self, number: usize) -> Vec<(Message, u64)> {
+    /// What came before the cancellation began is the consumer's. What was on its way by then the queue takes back, as a
+    /// quorum queue does (rabbitmq-server#3729).
+    pub(super) fn cancel(&mut self, number: usize, began: Instant) -> Vec<(Message, u64)> {
         self.end_consumer(number);
         let (link, buffer) = {
             let consumer = &mut self.consumers[number];
             (consumer.link, std::mem::take(&mut consumer.buffer))
         };
-        buffer.into_iter().map(|(_, tag)| (self.message(link, tag), tag)).collect()
+        let (late, untaken): (Vec<_>, Vec<_>) = buffer.into_iter().partition(|(came, _)| *came > began);
+        for (_, tag) in late.into_iter().rev() {
+            if let Some(held) = self.links[link].held.get(&tag) {
+                self.seen.taken_back.insert(held.message.job);
+            }
+            self.settle(link, tag, Settlement::Requeue);
+        }
+        untaken.into_iter().map(|(_, tag)| (self.message(link, tag), tag)).collect()
     }
 
     pub(super) fn depth(&mut self, queue: &str) -> Option<Depth> {
