@@ -36,7 +36,7 @@ async fn a_job_that_could_not_be_acked_is_answered_again_under_the_same_message_
     // The job waits at the service while the way of its ack is closed behind it.
     rig.sim.fault(json!({ "fault": { "kind": "delay", "ms": 1_000 }, "count": 1 })).await;
     rig.load(0..1).await;
-    rig.wait_counts(0, 1).await;
+    rig.wait_called(1).await;
     rig.proxy.freeze_named(CONSUME);
     let mut replies = Replies::default();
     rig.wait_answered(0..1, &mut replies).await;

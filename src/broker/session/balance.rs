@@ -1,5 +1,7 @@
 //! Gives each queue of a session its part of the deliveries in flight, by cancelling consumers and starting others.
 
+use futures_util::future::try_join_all;
+
 use super::{Session, source_of};
 use crate::broker::Error;
 use crate::broker::delivery::Delivery;
@@ -38,10 +40,9 @@ impl<L: Link> Session<L> {
         if more == [0; 3] {
             return Ok(());
         }
-        for at in 0..more.len() {
-            // What was settled just now must not count twice: here as free, and at the broker as in flight.
-            self.link.settled(&self.queue(at)).await?;
-        }
+        // What was settled just now must not count twice: here as free, and at the broker as in flight.
+        let queues = [0, 1, 2].map(|at| self.queue(at));
+        try_join_all(queues.iter().map(|queue| self.link.settled(queue))).await?;
         for (at, more) in more.into_iter().enumerate().filter(|(_, more)| *more > 0) {
             let consumer = self.link.consume(&self.queue(at), more).await?;
             if let Some(intake) = self.intakes.get_mut(at) {

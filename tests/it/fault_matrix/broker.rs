@@ -1,7 +1,5 @@
 //! The broker itself, with queues of both types on one node: short of memory, impatient, restarted, killed.
 
-use serde_json::json;
-
 use super::case::{Case, LOAD};
 use crate::support::PATIENCE;
 use crate::support::broker::Broker;
@@ -9,8 +7,8 @@ use crate::support::rig::CONSUME;
 
 const BLOCKED: &str = r#"connection_worker_amqp_connection_blocked{role="publish"}"#;
 
-/// As many as a worker takes at a time.
-const IN_HAND: u64 = 10;
+/// As many as an organisation has slots.
+const IN_HAND: usize = 9;
 
 const SOME: usize = 20;
 
@@ -73,14 +71,15 @@ async fn jobs_and_replies_outlive_a_broker_that_restarts_or_is_killed() {
     for case in cases.both() {
         case.submit(SOME).await;
         case.rig.settled().await;
-        let delay = json!({ "fault": { "kind": "delay", "ms": 3_000 }, "count": IN_HAND });
-        case.rig.sim.fault(delay).await;
+        case.hold(IN_HAND).await;
         case.submit(LOAD).await;
-        case.rig.wait_counts(LOAD as u64 - IN_HAND, IN_HAND).await;
     }
     cases.broker.kill().await;
     cases.broker.restart().await;
     cases.reconnect().await;
+    for case in cases.both() {
+        case.api.restore();
+    }
     cases.check().await;
 }
 

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::broker::{Broker, Message};
 use crate::support::corner::{ORG, RETRY_TIERS, SANDBOX, SOON, job};
@@ -190,12 +190,13 @@ impl Case {
         assert!(created < LOAD as u64, "jobs are under way");
     }
 
-    /// Submits jobs that all are in hand, at Flow Service, for a second.
+    /// Submits jobs that all are in hand: their connections exist, and no worker hears of it before the way from the service is
+    /// restored.
     pub(super) async fn hold(&mut self, number: usize) {
-        let delay = json!({ "fault": { "kind": "delay", "ms": 1_000 }, "count": number });
-        self.rig.sim.fault(delay).await;
+        self.api.hold_answers();
+        let before = self.rig.created().await;
         self.submit(number).await;
-        self.rig.wait_counts(0, u64::try_from(number).unwrap()).await;
+        self.rig.wait_created(before + u64::try_from(number).unwrap()).await;
     }
 
     /// Waits until so many sessions of the first worker have failed.

@@ -18,10 +18,9 @@ async fn a_connection_lost_between_create_reply_and_ack_repeats_no_create() {
     on_both_types(async |queue_type| {
         let mut case = Case::start(queue_type, &[]).await;
         for way in [PUBLISH, CONSUME] {
-            let made = case.rig.created().await;
             case.hold(HELD).await;
             case.rig.proxy.freeze_named(way);
-            case.rig.wait_created(made + u64::try_from(HELD).unwrap()).await;
+            case.api.restore();
             if way == CONSUME {
                 let replies = case.rig.reply_queue();
                 let held = u32::try_from(HELD).unwrap();
@@ -73,6 +72,7 @@ async fn replies_to_queues_that_are_missing_full_or_deleted_are_parked() {
 
         case.hold(HELD).await;
         case.rig.vhost.delete_queue(&case.rig.reply_queue()).await;
+        case.api.restore();
         case.undeliverable += HELD;
         case.check().await;
         assert_eq!(case.workers[0].count(super::FAILURES).await, 0, "no reply costs a session");
@@ -90,6 +90,7 @@ async fn a_job_queue_that_is_deleted_takes_no_job_along_that_is_in_hand() {
         case.workers[0].wait_log("cancelled the consumer", PATIENCE).await;
         case.wait_failures(1).await;
         case.workers[0].wait_ready().await;
+        case.api.restore();
         case.submit(HELD).await;
         case.check().await;
     })

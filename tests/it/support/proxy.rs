@@ -53,6 +53,8 @@ struct State {
     target: SocketAddr,
     all: Ill,
     named: Vec<(&'static str, Ill)>,
+    /// Whether what servers send is held.
+    answers_held: bool,
 }
 
 impl State {
@@ -118,7 +120,8 @@ impl Proxy {
     pub(crate) async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
-        let (state, watched) = watch::channel(State { target, all: Ill::WELL, named: Vec::new() });
+        let (state, watched) =
+            watch::channel(State { target, all: Ill::WELL, named: Vec::new(), answers_held: false });
         let connections = Arc::new(AtomicUsize::new(0));
         tokio::spawn(accept(listener, watched, Arc::clone(&connections)));
         Ok(Self { addr, state, connections })
@@ -146,6 +149,11 @@ impl Proxy {
     /// drops every packet.
     pub(crate) fn freeze(&self) {
         self.state.send_modify(|state| state.all.mode = Mode::Freeze);
+    }
+
+    /// Holds what servers send until [`Proxy::restore`]: requests get through, and nobody hears what came of them.
+    pub(crate) fn hold_answers(&self) {
+        self.state.send_modify(|state| state.answers_held = true);
     }
 
     /// Holds whatever is sent for so long, either way.
@@ -182,7 +190,8 @@ impl Proxy {
     /// Forwards again; frozen connections go on where they were.
     pub(crate) fn restore(&self) {
         self.state.send_modify(|state| {
-            let State { all, named, .. } = state;
+            let State { all, named, answers_held, .. } = state;
+            *answers_held = false;
             std::iter::once(all).chain(named.iter_mut().map(|(_, ill)| ill)).for_each(Ill::heal);
         });
     }
@@ -240,7 +249,7 @@ async fn forward(
     greeting: &Greeting,
     state: &mut watch::Receiver<State>,
 ) -> io::Result<()> {
-    passing(greeting, state).await?;
+    passing(greeting, Way::Up, state).await?;
     let target = state.borrow().target;
     let server = server.insert(TcpStream::connect(target).await?);
     // Heartbeats and acks are small: no waiting for more to send.
@@ -250,10 +259,17 @@ async fn forward(
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
     tokio::try_join!(
-        pump(client_read, server_write, greeting, |bytes| greeting.hear(bytes), state),
-        pump(server_read, client_write, greeting, |_| (), &mut down_state),
+        pump(client_read, server_write, greeting, Way::Up, state),
+        pump(server_read, client_write, greeting, Way::Down, &mut down_state),
     )?;
     Ok(())
+}
+
+/// From clients to servers, and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
 }
 
 /// Copies one direction to its end. What was read when a freeze came is held, and written after it.
@@ -261,24 +277,26 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     greeting: &Greeting,
-    hear: impl Fn(&[u8]),
+    way: Way,
     state: &mut watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut buffer).await?;
-        hear(&buffer[..length]);
+        if way == Way::Up {
+            greeting.hear(&buffer[..length]);
+        }
         let delay = state.borrow().delay(greeting);
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        passing(greeting, state).await?;
+        passing(greeting, way, state).await?;
         if length == 0 {
             return to.shutdown().await;
         }
         let piece = if state.borrow().is_sliced(greeting) { 1 } else { length };
         for bytes in buffer[..length].chunks(piece) {
-            passing(greeting, state).await?;
+            passing(greeting, way, state).await?;
             to.write_all(bytes).await?;
             if piece < length {
                 yield_now().await;
@@ -288,8 +306,13 @@ async fn pump(
 }
 
 /// Resolves while bytes may pass; fails when the connection is cut, which may come to light by what was heard last.
-async fn passing(greeting: &Greeting, state: &mut watch::Receiver<State>) -> io::Result<()> {
-    match state.wait_for(|state| state.mode(greeting) != Mode::Freeze).await {
+async fn passing(greeting: &Greeting, way: Way, state: &mut watch::Receiver<State>) -> io::Result<()> {
+    let is_held = |state: &State| match state.mode(greeting) {
+        Mode::Forward => way == Way::Down && state.answers_held,
+        Mode::Freeze => true,
+        Mode::Cut => false,
+    };
+    match state.wait_for(|state| !is_held(state)).await {
         Ok(state) if state.mode(greeting) == Mode::Forward => Ok(()),
         Ok(_) | Err(_) => Err(io::ErrorKind::ConnectionAborted.into()),
     }

@@ -76,6 +76,15 @@ impl Rig {
         .await
     }
 
+    /// Waits until this many creates have arrived.
+    pub(crate) async fn wait_called(&self, number: u64) {
+        eventually("creates arrive", PATIENCE, async || {
+            let arrived = self.sim.report().await["requests"]["create"].as_u64().unwrap();
+            if arrived == number { Ok(()) } else { Err(arrived) }
+        })
+        .await;
+    }
+
     /// Waits until the job queue is just so.
     pub(crate) async fn wait_counts(&self, ready: u64, unacked: u64) {
         eventually("the job queue is as expected", PATIENCE, async || {
