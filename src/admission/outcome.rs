@@ -36,7 +36,7 @@ impl State {
         let kind = failure.map(|failure| failure.kind);
         let alone = kind == Some(FailureKind::NotSent) && self.host_answers_others(&call.part, now);
         match kind {
-            Some(FailureKind::NotSent) if !alone => self.host.record_failure(call.host, now),
+            Some(FailureKind::NotSent) if !alone => self.host_failed(call, now),
             Some(
                 FailureKind::NotSent
                 | FailureKind::Timeout
@@ -47,6 +47,9 @@ impl State {
             _ => {
                 self.host.record_success(call.host, now);
                 self.host_answered_at = Some(now);
+                if let Some(part) = self.parts.get_mut(&call.part) {
+                    part.unsent_since = None;
+                }
             }
         }
         self.record_organisation(call, began, failure, now);
@@ -86,11 +89,12 @@ impl State {
         self.wake(&call.part, call.job);
     }
 
-    /// Whether the host has answered between a part's last two calls that could not be sent: then it is the part that
-    /// fails, and not the host.
+    /// Whether the host has answered others while no call of this part could be sent: then it is the part that fails, and not
+    /// the host.
     fn host_answers_others(&mut self, id: &PartId, now: Instant) -> bool {
-        let before = self.parts.get_mut(id).and_then(|part| part.unsent_at.replace(now));
-        before.is_some_and(|before| self.host_answered_at.is_some_and(|at| at > before))
+        let Some(part) = self.parts.get_mut(id) else { return false };
+        let since = *part.unsent_since.get_or_insert(now);
+        self.host_answered_at.is_some_and(|at| at > since)
     }
 
     /// What a call says of its organisation: its credentials, its tokens, its rate.

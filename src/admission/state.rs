@@ -23,6 +23,9 @@ const RECENT_CREATE: Duration = Duration::from_secs(10);
 /// While Flow Service as a whole fails, this much time lies between two probes of parts that are known to fail.
 const PROBE_SPACING: Duration = Duration::from_secs(1);
 
+/// Who has asked for a call within this time may be left a probe.
+const HERE: Duration = Duration::from_secs(10);
+
 /// What the budget does not allow is asked again after this.
 const BUDGET_WAIT: Duration = Duration::from_secs(5);
 
@@ -34,6 +37,8 @@ pub(super) struct State {
     pub(super) host: Breaker,
     /// When something came back from the host last.
     pub(super) host_answered_at: Option<Instant>,
+    /// Whose call was the last probe of the host that failed, and until when others come first.
+    pub(super) host_prober: Option<(Option<ImsOrgId>, Instant)>,
     pub(super) parts: BTreeMap<PartId, Part>,
     /// When the next part that is known to fail may be probed, while all fail, and which job did so last.
     next_probe_at: Instant,
@@ -72,7 +77,16 @@ impl State {
             .collect();
         let host = Breaker::new(rules.breaker, now);
         let (parts, last_prober) = (BTreeMap::new(), JobNumber::MAX);
-        Self { host, host_answered_at: None, parts, next_probe_at: now, last_prober, organisations, rules }
+        Self {
+            host,
+            host_answered_at: None,
+            host_prober: None,
+            parts,
+            next_probe_at: now,
+            last_prober,
+            organisations,
+            rules,
+        }
     }
 
     /// The part that a call concerns, remembered from now on.
@@ -122,15 +136,41 @@ impl State {
         !works && self.is_service_failing(now)
     }
 
+    /// A call of the host's was not sent. If that was a probe, others make the next one: it may be this organisation alone whose
+    /// calls cannot be sent.
+    pub(super) fn host_failed(&mut self, call: &Admitted, now: Instant) {
+        self.host.record_failure(call.host, now);
+        if let Some(next) = self.host.next_probe_at() {
+            self.host_prober = Some((call.part.ims_org_id.clone(), next + PROBE_SPACING));
+        }
+    }
+
+    /// Until when an organisation leaves the probe of the host to others, if any are here.
+    fn others_probe_host_first(&self, id: &PartId, now: Instant) -> Option<Instant> {
+        let (prober, until) = self.host_prober.as_ref()?;
+        let is_other = |(other, one): (&Option<ImsOrgId>, &Organisation)| {
+            *other != id.ims_org_id && one.is_here(HERE, now)
+        };
+        let others_first = !self.host.is_closed()
+            && *prober == id.ims_org_id
+            && now < *until
+            && self.organisations.iter().any(is_other);
+        others_first.then_some(*until)
+    }
+
     /// Why the call may not be made, if that is so: what it would need does not work for now.
     pub(super) fn rejection(&mut self, id: &PartId, call: &Call<'_>, now: Instant) -> Option<Rejected> {
         let fails = self.fails_with_all(id, now);
+        let others_first = self.others_probe_host_first(id, now);
         let organisation = self.organisations.get_mut(&id.ims_org_id)?;
         let part = self.parts.get_mut(id)?;
         organisation.touch(now);
         part.used_at = now;
         if fails && part.breaker.is_closed() {
             part.breaker.half_open();
+        }
+        if let Some(until) = others_first {
+            return Some(Rejected { reason: Reason::Host, retry_at: until });
         }
         let reason = if !self.host.allows(call.job, now) {
             Reason::Host

@@ -159,6 +159,32 @@ async fn calls_that_cannot_be_sent_while_others_are_answered_hold_back_their_par
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_burst_of_calls_that_cannot_be_sent_is_blamed_on_their_part_if_others_are_answered() {
+    let admission = admission_with(rules());
+    call(&admission, "a", Some(FailureKind::NotSent)).await;
+    advance(Duration::from_millis(1)).await;
+    call(&admission, "b", None).await;
+    fail(&admission, "a", FailureKind::NotSent).await;
+    assert_eq!(reason(&admission, "a").await, Some(Reason::Creates));
+    assert_eq!(reason(&admission, "b").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_probed_an_unreachable_host_in_vain_lets_others_probe_first() {
+    let admission = admission_with(rules());
+    fail(&admission, "a", FailureKind::NotSent).await;
+    assert_eq!(reason(&admission, "b").await, Some(Reason::Host));
+    advance(SECOND).await;
+    assert_eq!(reason(&admission, "a").await, Some(Reason::Host), "b is here");
+    call(&admission, "b", None).await;
+    assert_eq!(reason(&admission, "a").await, None);
+
+    fail(&admission, "a/other", FailureKind::NotSent).await;
+    advance(SECOND * 20).await;
+    assert_eq!(reason(&admission, "a").await, None, "b has gone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_refusal_is_not_a_revocation_and_a_second_is() {
     let admission = admission_with(rules());
     for _ in 0..10 {
