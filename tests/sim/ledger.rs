@@ -31,6 +31,7 @@ pub(crate) struct Ledger {
     pub(crate) connections: Vec<Connection>,
     pub(crate) of_job: BTreeMap<u32, Vec<usize>>,
     pub(crate) made: Vec<Made>,
+    pub(crate) attempts: BTreeMap<u32, u32>,
     pub(crate) concurrency: usize,
     pub(crate) in_a_window: bool,
     /// The broker refused messages: replies may be where an operator finds them.
@@ -130,13 +131,14 @@ impl Ledger {
         broken(requirement, Some(*first), text)
     }
 
-    /// How many attempts at a job have failed, by a create or a look-up.
+    /// How many attempts at a job have failed, by a create or a look-up, or before any.
     fn failed_attempts(&self, job: u32) -> u32 {
         let failed = self.made.iter().filter(|made| {
             matches!(made.calls, Calls::Creates | Calls::Reads) && made.job == job && made.failed.is_some()
         });
         // One more if the job has come with an attempt.
-        u32::try_from(failed.count()).unwrap_or(u32::MAX) + 1
+        let failed = u32::try_from(failed.count()).unwrap_or(u32::MAX) + 1;
+        failed.max(self.attempts.get(&job).copied().unwrap_or_default())
     }
 
     /// How many creates were made for a job.

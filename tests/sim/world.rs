@@ -88,6 +88,7 @@ async fn happen(seed: u64, plan: Plan) -> Happened {
         connections: std::mem::take(&mut truth.connections),
         of_job: std::mem::take(&mut truth.of_job),
         made: std::mem::take(&mut truth.made),
+        attempts: std::mem::take(&mut truth.attempts),
         concurrency,
         in_a_window,
         are_refused,

@@ -113,6 +113,7 @@ impl FlowApi for Door {
         let sandbox = job::number_in(&request.sandbox_name, "box");
         let spec = job::number_in(body["connectionSpec"]["id"].as_str().unwrap_or_default(), "spec-");
         let call = Call { spec, ..call(Calls::Creates, &request.ims_org_id, sandbox, job) };
+        self.flow.truth().attempts.insert(job, request.attempts_before + 1);
         let created = self.call(call).await?;
         Ok(created.unwrap())
     }

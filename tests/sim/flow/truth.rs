@@ -50,6 +50,8 @@ pub(crate) struct Truth {
     pub(crate) connections: Vec<Connection>,
     pub(crate) of_job: BTreeMap<u32, Vec<usize>>,
     pub(crate) made: Vec<Made>,
+    /// How often each job was attempted, by the worker's own count: a call that could not be sent is not made.
+    pub(crate) attempts: BTreeMap<u32, u32>,
     /// Creates and reads made about each job.
     creates: BTreeMap<u32, u32>,
     reads: BTreeMap<u32, u32>,
@@ -68,6 +70,7 @@ impl Truth {
             connections: Vec::new(),
             of_job: BTreeMap::new(),
             made: Vec::new(),
+            attempts: BTreeMap::new(),
             creates: BTreeMap::new(),
             reads: BTreeMap::new(),
             seconds: BTreeMap::new(),
