@@ -21,7 +21,7 @@ const PARTS_MAX: usize = 4096;
 const RECENT_CREATE: Duration = Duration::from_secs(10);
 
 /// While Flow Service as a whole fails, this much time lies between two probes of parts that are known to fail.
-const PROBE_SPACING: Duration = Duration::from_secs(1);
+const PROBE_SPACING: Duration = Duration::from_millis(1_250);
 
 /// Who has asked for a call within this time may be left a probe.
 const HERE: Duration = Duration::from_secs(10);

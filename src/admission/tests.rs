@@ -267,7 +267,7 @@ async fn a_claim_keeps_the_probe_for_its_job() {
     drop(claim);
     advance(SECOND * 2).await;
     drop(admission.claim(&[call(100)]).unwrap());
-    advance(SECOND).await;
+    advance(SECOND * 2).await;
     assert!(admission.claim(&[call(200)]).is_ok(), "the first was not made use of");
 }
 
