@@ -19,6 +19,7 @@ mod part;
 mod rate;
 mod reason;
 mod report;
+mod service;
 mod state;
 
 use std::collections::{HashMap, HashSet};
