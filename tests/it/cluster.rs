@@ -28,11 +28,16 @@ async fn no_job_is_lost_when_the_node_that_leads_the_queue_dies() {
     load.worker.wait_unready().await;
     load.rig.proxy.aim(other.addr().await);
     wait_led_by_others(&cluster, &load.rig, first).await;
-    load.answers().await;
+    load.worker.wait_ready().await;
+    let created = load.rig.created().await;
+    load.submit().await;
+    load.rig.wait_created(created + 1).await;
     assert_ne!(load.failures().await, 0);
 
-    // It comes back; only then the queue knows for sure that the consumer there is gone.
+    // It comes back; only then the queue knows for sure that the consumers there are gone, and lets go of what those hold that
+    // had been cancelled.
     first.restart().await;
+    load.answers().await;
     eventually("the lost session's consumer is gone", PATIENCE, async || {
         let consumers = load.rig.vhost.consumers(&queue).await;
         if consumers == 1 { Ok(()) } else { Err(consumers) }
