@@ -36,7 +36,7 @@ impl State {
         !works && self.is_service_failing(now)
     }
 
-    /// A call of the host's was not sent. If that was a probe, others make the next one: it may be this organisation alone whose
+    /// A call could not be sent, and the host is to blame. If it was a probe, others make the next one: it may be this organisation alone whose
     /// calls cannot be sent.
     pub(super) fn host_failed(&mut self, call: &Admitted, now: Instant) {
         self.host.record_failure(call.host, now);

@@ -29,9 +29,9 @@ async fn no_job_is_lost_when_the_node_that_leads_the_queue_dies() {
     load.rig.proxy.aim(other.addr().await);
     wait_led_by_others(&cluster, &load.rig, first).await;
     load.worker.wait_ready().await;
-    let created = load.rig.created().await;
+    let before = load.submitted;
     load.submit().await;
-    load.rig.wait_created(created + 1).await;
+    load.rig.wait_answered(before..load.submitted, &mut load.replies).await;
     assert_ne!(load.failures().await, 0);
 
     // It comes back; only then the queue knows for sure that the consumers there are gone, and lets go of what those hold that

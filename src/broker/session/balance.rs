@@ -15,7 +15,8 @@ const CONSUMERS_MAX: usize = 8;
 impl<L: Link> Session<L> {
     /// Lets each queue have its part of the deliveries in flight; gives those that had arrived and were not yet taken.
     ///
-    /// Consumers are cancelled only where others want more than is free, because a queue may take back what is on its way to them.
+    /// Consumers are cancelled only where others want more than is free, or one in place of several would do, because a queue may
+    /// take back what is on its way to them.
     pub async fn rebalance(&mut self) -> Result<Vec<Delivery>, Error> {
         let mut untaken = Vec::new();
         if self.paused {

@@ -7,8 +7,8 @@ use crate::support::rig::CONSUME;
 
 const BLOCKED: &str = r#"connection_worker_amqp_connection_blocked{role="publish"}"#;
 
-/// No more than an organisation has slots: one is kept for others, and one for looking through what comes.
-const IN_HAND: usize = 8;
+/// No more than an organisation has slots: one is kept for others.
+const IN_HAND: usize = 9;
 
 const SOME: usize = 20;
 

@@ -191,12 +191,24 @@ impl Case {
     }
 
     /// Submits jobs that all are in hand: their connections exist, and no worker hears of it before the way from the service is
-    /// restored.
+    /// restored. A job that comes while a worker gathers its consumers may be taken back by the queue, and then waits for the
+    /// answer to its look-up: so none comes before that is over.
     pub(super) async fn hold(&mut self, number: usize) {
+        self.wait_consumers(u32::try_from(self.workers.len()).unwrap()).await;
         self.api.hold_answers();
         let before = self.rig.created().await;
         self.submit(number).await;
         self.rig.wait_created(before + u64::try_from(number).unwrap()).await;
+    }
+
+    /// Waits until the job queue has so many consumers, as the broker counts them.
+    pub(super) async fn wait_consumers(&self, expected: u32) {
+        let queue = self.rig.jobs_queue();
+        eventually("the broker has so many consumers", PATIENCE, async || {
+            let consumers = self.rig.vhost.consumers(&queue).await;
+            if consumers == expected { Ok(()) } else { Err(consumers) }
+        })
+        .await;
     }
 
     /// Waits until so many sessions of the first worker have failed.

@@ -3,8 +3,6 @@
 use nix::sys::signal::Signal;
 
 use super::case::{Case, LOAD, on_both_types};
-use crate::support::PATIENCE;
-use crate::support::eventually::eventually;
 
 #[tokio::test]
 async fn a_worker_that_is_stopped_or_killed_under_load_leaves_its_jobs_to_the_next() {
@@ -26,19 +24,10 @@ async fn a_worker_that_sleeps_for_seconds_goes_on_where_the_broker_is() {
         let mut case = Case::start(queue_type, &[]).await;
         case.begin().await;
         case.workers[0].signal(Signal::SIGSTOP);
-        wait_consumers(&case, 0).await;
+        case.wait_consumers(0).await;
         case.workers[0].signal(Signal::SIGCONT);
         case.wait_failures(1).await;
         case.check().await;
-    })
-    .await;
-}
-
-async fn wait_consumers(case: &Case, expected: u32) {
-    let queue = case.rig.jobs_queue();
-    eventually("the broker has so many consumers", PATIENCE, async || {
-        let consumers = case.rig.vhost.consumers(&queue).await;
-        if consumers == expected { Ok(()) } else { Err(consumers) }
     })
     .await;
 }
@@ -55,7 +44,7 @@ async fn a_worker_that_sleeps_while_others_do_its_jobs_creates_nothing_twice() {
         case.workers[0].signal(Signal::SIGSTOP);
         case.api.restore();
         case.submit(LOAD).await;
-        wait_consumers(&case, 1).await;
+        case.wait_consumers(1).await;
         case.rig.wait_created((IN_HAND + LOAD) as u64).await;
         case.rig.settled().await;
         case.workers[0].signal(Signal::SIGCONT);
