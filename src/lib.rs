@@ -13,8 +13,7 @@
 //! 4. `secrets_stay_inside`: no credential in logs, metrics, traces, replies, errors or `--help`.
 //! 5. `a_bad_message_hurts_only_itself`.
 //! 6. `an_ill_flow_service_is_left_in_peace`: backoff with full jitter, `Retry-After` as a floor, a circuit breaker for each
-//!    part, adaptive limits and a budget for repeated calls. Jobs of a part that fails wait in the held queue; while the host
-//!    cannot be reached, no job is taken beyond the prefetch.
+//!    part, adaptive limits and a budget for repeated calls. Jobs of a part that fails wait in the held queue.
 //! 7. `sigterm_drains`.
 //! 8. `memory_is_bounded` by the concurrency and the largest message.
 //!

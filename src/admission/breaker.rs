@@ -1,7 +1,7 @@
 //! A circuit breaker for one part of Flow Service. Pure: takes the time as an argument.
 //!
 //! No crate is used for it. The maintained ones (failsafe's successors, tower's layers) wrap a call and know only success
-//! and error; here one answer counts for the host and against one sandbox, evidence that arrives later can close a breaker,
+//! and error; here one answer counts for an organisation and against one sandbox, evidence that arrives later can close a breaker,
 //! and a call that began before the breaker opened must not count against a probe.
 
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct BreakerRules {
 }
 
 /// A call that was let through. Its end counts only as long as the breaker is as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
 /// The number of a job, by which its calls are known.
@@ -91,18 +91,19 @@ impl Breaker {
         (!self.is_closed()).then_some(self.opened_at)
     }
 
-    /// Whether it lets a call of this job through. An open one is half-open as soon as a probe is due.
-    pub(super) fn allows(&mut self, job: JobNumber, now: Instant) -> bool {
+    /// Until when it holds a call of this job back, if it does: always later than `now`. An open one is half-open as soon as
+    /// a probe is due.
+    pub(super) fn holds_back(&mut self, job: JobNumber, now: Instant) -> Option<Instant> {
         if self.next_probe_at().is_some_and(|due| due <= now) {
             self.half_open();
         }
-        match self.state {
-            State::Closed(_) | State::HalfOpen { prober: None } => true,
-            State::HalfOpen { prober: Some((prober, since)) } => {
-                prober == job || now.saturating_duration_since(since) >= PROBE_TIMEOUT
-            }
-            State::Open { .. } => false,
-        }
+        let until = match self.state {
+            State::Closed(_) | State::HalfOpen { prober: None } => None,
+            State::HalfOpen { prober: Some((prober, _)) } if prober == job => None,
+            State::HalfOpen { prober: Some((_, since)) } => Some(since + PROBE_TIMEOUT),
+            State::Open { until } => Some(until),
+        };
+        until.filter(|until| *until > now)
     }
 
     /// The next call of this job is let through; if the breaker is half-open, no other.
@@ -263,6 +264,10 @@ mod tests {
     }
 
     impl Breaker {
+        fn allows(&mut self, job: JobNumber, now: Instant) -> bool {
+            self.holds_back(job, now).is_none()
+        }
+
         fn state(&self) -> BreakerState {
             match self.state {
                 State::Closed(_) => BreakerState::Closed,

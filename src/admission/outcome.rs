@@ -34,27 +34,20 @@ impl State {
     ) -> Vec<Transition> {
         let before = self.scopes(&call.part);
         let kind = failure.map(|failure| failure.kind);
-        let alone = kind == Some(FailureKind::NotSent) && self.host_answers_others(&call.part, now);
         match kind {
-            Some(FailureKind::NotSent) if !alone => self.host_failed(call, now),
+            Some(FailureKind::NotSent) => self.host.record_unsent(now),
+            // The last two may be the word of IMS.
             Some(
-                FailureKind::NotSent
-                | FailureKind::Timeout
+                FailureKind::Timeout
                 | FailureKind::NoAnswer
                 | FailureKind::TokenUnavailable
                 | FailureKind::CredentialsRefused,
-            ) => self.host.release(call.job),
-            _ => {
-                self.host.record_success(call.host, now);
-                self.host_answered_at = Some(now);
-                if let Some(part) = self.parts.get_mut(&call.part) {
-                    part.unsent_since = None;
-                }
-            }
+            ) => {}
+            _ => self.host.record_answer(),
         }
         self.record_organisation(call, began, failure, now);
         if let Some(part) = self.parts.get_mut(&call.part) {
-            record_part(part, call, began, failure, alone, now);
+            record_part(part, call, began, failure, now);
             part.in_flight = part.in_flight.saturating_sub(1);
         }
         self.call_finished(call);
@@ -87,14 +80,6 @@ impl State {
             organisation.in_flight = organisation.in_flight.saturating_sub(1);
         }
         self.wake(&call.part, call.job);
-    }
-
-    /// Whether the host has answered others while no call of this part could be sent: then it is the part that fails, and not
-    /// the host.
-    fn host_answers_others(&mut self, id: &PartId, now: Instant) -> bool {
-        let Some(part) = self.parts.get_mut(id) else { return false };
-        let since = *part.unsent_since.get_or_insert(now);
-        self.host_answered_at.is_some_and(|at| at > since)
     }
 
     /// What a call says of its organisation: its credentials, its tokens, its rate.
@@ -145,7 +130,7 @@ impl State {
         let closed = |breaker: Option<&Breaker>| breaker.is_none_or(Breaker::is_closed);
         let organisation = self.organisations.get(&id.ims_org_id);
         [
-            (BreakerScope::Host, self.host.is_closed()),
+            (BreakerScope::Host, self.host_unreachable_since().is_none()),
             (BreakerScope::Credentials, closed(organisation.map(|one| &one.credentials))),
             (BreakerScope::Token, closed(organisation.map(|one| &one.token))),
             (id.kind.scope(), closed(self.parts.get(id).map(|part| &part.breaker))),
@@ -167,20 +152,12 @@ impl State {
     }
 }
 
-fn record_part(
-    part: &mut Part,
-    call: &Admitted,
-    began: Instant,
-    failure: Option<&Failure>,
-    alone: bool,
-    now: Instant,
-) {
+fn record_part(part: &mut Part, call: &Admitted, began: Instant, failure: Option<&Failure>, now: Instant) {
     let kind = failure.map(|failure| failure.kind);
     if call.part.is_create() {
         part.budget.ended(call.repeated, kind);
     }
-    let evidence = if alone { Evidence::Fails } else { evidence(kind, &call.part.kind) };
-    match evidence {
+    match evidence(kind, &call.part.kind) {
         Evidence::Works => {
             part.breaker.record_success(call.own, now);
             part.succeeded_at = Some(now);
@@ -203,20 +180,18 @@ fn evidence(kind: Option<FailureKind>, of: &Kind) -> Evidence {
         // A permission that a check lacks is not missing for creates, and the check does without.
         Some(FailureKind::Unauthorized) if *of == Kind::Check => Evidence::Works,
         Some(
-            FailureKind::Timeout
+            FailureKind::NotSent
+            | FailureKind::Timeout
             | FailureKind::NoAnswer
             | FailureKind::ServerError
             | FailureKind::Unreadable
             | FailureKind::Unavailable
             | FailureKind::Unauthorized,
         ) => Evidence::Fails,
-        // These concern the organisation's rate or credentials, or the way to the host.
-        Some(
-            FailureKind::Throttled
-            | FailureKind::NotSent
-            | FailureKind::TokenUnavailable
-            | FailureKind::CredentialsRefused,
-        ) => Evidence::Nothing,
+        // These concern the organisation's rate or credentials.
+        Some(FailureKind::Throttled | FailureKind::TokenUnavailable | FailureKind::CredentialsRefused) => {
+            Evidence::Nothing
+        }
     }
 }
 

@@ -85,8 +85,6 @@ pub(super) struct Part {
     /// How its last failed call ended, for a person.
     pub(super) last_failure: Option<&'static str>,
     pub(super) succeeded_at: Option<Instant>,
-    /// Since when none of its calls could be sent, if that is so.
-    pub(super) unsent_since: Option<Instant>,
     pub(super) used_at: Instant,
 }
 
@@ -99,7 +97,6 @@ impl Part {
             in_flight: 0,
             last_failure: None,
             succeeded_at: None,
-            unsent_since: None,
             used_at: now,
         }
     }
@@ -158,11 +155,6 @@ impl Organisation {
 
     pub(super) fn touch(&mut self, now: Instant) {
         self.used_at = now;
-    }
-
-    /// Whether it has asked for calls within this time.
-    pub(super) fn is_here(&self, within: Duration, now: Instant) -> bool {
-        now.saturating_duration_since(self.used_at) < within
     }
 
     pub(super) fn is_forgettable(&self, now: Instant) -> bool {

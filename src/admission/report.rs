@@ -92,7 +92,15 @@ impl State {
                     .unwrap_or_default(),
             })
         };
-        let host = of(BreakerScope::Host, &self.host, None);
+        let host = self.host_unreachable_since().map(|since| HeldBack {
+            scope: BreakerScope::Host,
+            ims_org_id: None,
+            sandbox_name: None,
+            connection_spec_id: None,
+            why: None,
+            lasts: now.saturating_duration_since(since),
+            next_in: self.next_probe_at.saturating_duration_since(now),
+        });
         let organisations = self.organisations.iter().flat_map(|(id, one)| {
             let token = of(BreakerScope::Token, &one.token, id.as_ref());
             [token, of(BreakerScope::Credentials, &one.credentials, id.as_ref())].into_iter().flatten()

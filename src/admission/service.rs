@@ -1,23 +1,53 @@
-//! Whether Flow Service fails as a whole, or the way to it, and who finds out when it does no longer. Pure: takes the time as an
-//! argument.
+//! Whether Flow Service fails as a whole, or the way to it. Pure: takes the time as an argument.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::part::{Organisation, PartId};
-use super::state::{Admitted, PROBE_SPACING, State};
-use crate::contract::ids::ImsOrgId;
+use super::part::PartId;
+use super::state::State;
 
 /// A create that succeeded this recently shows that Flow Service as a whole is there.
 const RECENT_CREATE: Duration = Duration::from_secs(10);
 
-/// Who has asked for a call within this time may be left a probe.
-const HERE: Duration = Duration::from_secs(10);
+/// The way to the host of Flow Service: whether anything comes back at all.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    /// Calls in a row that could not be sent, and when the first of them ended.
+    unsent: u32,
+    since: Option<Instant>,
+}
+
+impl Host {
+    /// A call could not be sent.
+    pub(super) fn record_unsent(&mut self, now: Instant) {
+        self.unsent = self.unsent.saturating_add(1);
+        self.since.get_or_insert(now);
+    }
+
+    /// An answer came back, whatever it was.
+    pub(super) fn record_answer(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Since when nothing comes back, if that is so.
+    pub(super) fn unreachable_since(&self, failures: u32) -> Option<Instant> {
+        self.since.filter(|_| failures > 0 && self.unsent >= failures)
+    }
+}
 
 impl State {
-    /// Whether creates fail for at least two organisations, or for the only one, and succeed for nobody.
+    /// Since when nothing has come back from the host, if that is so.
+    pub(super) fn host_unreachable_since(&self) -> Option<Instant> {
+        self.host.unreachable_since(self.rules.breaker.failures)
+    }
+
+    /// Whether nothing comes back at all, or creates fail for at least two organisations, or for the only one, and succeed for
+    /// nobody.
     pub(super) fn is_service_failing(&self, now: Instant) -> bool {
+        if self.host_unreachable_since().is_some() {
+            return true;
+        }
         let recent = |at: Instant| now.saturating_duration_since(at) < RECENT_CREATE;
         if self.organisations.values().filter_map(|organisation| organisation.created_at).any(recent) {
             return false;
@@ -34,27 +64,5 @@ impl State {
         let Some(part) = self.parts.get(id) else { return false };
         let works = part.breaker.is_closed() && (!id.is_create() || part.succeeded_at.is_some_and(recent));
         !works && self.is_service_failing(now)
-    }
-
-    /// A call could not be sent, and the host is to blame. If it was a probe, others make the next one: it may be this organisation alone whose
-    /// calls cannot be sent.
-    pub(super) fn host_failed(&mut self, call: &Admitted, now: Instant) {
-        self.host.record_failure(call.host, now);
-        if let Some(next) = self.host.next_probe_at() {
-            self.host_prober = Some((call.part.ims_org_id.clone(), next + PROBE_SPACING));
-        }
-    }
-
-    /// Until when an organisation leaves the probe of the host to others, if any are here.
-    pub(super) fn others_probe_host_first(&self, id: &PartId, now: Instant) -> Option<Instant> {
-        let (prober, until) = self.host_prober.as_ref()?;
-        let is_other = |(other, one): (&Option<ImsOrgId>, &Organisation)| {
-            *other != id.ims_org_id && one.is_here(HERE, now)
-        };
-        let others_first = !self.host.is_closed()
-            && *prober == id.ims_org_id
-            && now < *until
-            && self.organisations.iter().any(is_other);
-        others_first.then_some(*until)
     }
 }

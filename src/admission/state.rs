@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::breaker::{Breaker, JobNumber, Ticket};
 use super::part::{Organisation, Part, PartId, Priority, Waiter};
+use super::service::Host;
 use super::{AdmissionRules, Call, Operation, Reason, Rejected};
 use crate::contract::ids::ImsOrgId;
 
@@ -27,15 +28,10 @@ const BUDGET_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) rules: AdmissionRules,
-    /// The way to the host: it fails when nothing comes back at all.
-    pub(super) host: Breaker,
-    /// When something came back from the host last.
-    pub(super) host_answered_at: Option<Instant>,
-    /// Whose call was the last probe of the host that failed, and until when others come first.
-    pub(super) host_prober: Option<(Option<ImsOrgId>, Instant)>,
+    pub(super) host: Host,
     pub(super) parts: BTreeMap<PartId, Part>,
     /// When the next part that is known to fail may be probed, while all fail, and which job did so last.
-    next_probe_at: Instant,
+    pub(super) next_probe_at: Instant,
     last_prober: JobNumber,
     /// `None` stands for all beyond those that are remembered.
     pub(super) organisations: BTreeMap<Option<ImsOrgId>, Organisation>,
@@ -47,7 +43,6 @@ pub(super) struct Admitted {
     pub(super) part: PartId,
     pub(super) job: JobNumber,
     pub(super) repeated: bool,
-    pub(super) host: Ticket,
     pub(super) own: Ticket,
     pub(super) credentials: Ticket,
     /// If a token has to be fetched.
@@ -69,18 +64,8 @@ impl State {
             .keys()
             .map(|id| (Some(id.clone()), Organisation::new(Some(id), &rules, now)))
             .collect();
-        let host = Breaker::new(rules.breaker, now);
         let (parts, last_prober) = (BTreeMap::new(), JobNumber::MAX);
-        Self {
-            host,
-            host_answered_at: None,
-            host_prober: None,
-            parts,
-            next_probe_at: now,
-            last_prober,
-            organisations,
-            rules,
-        }
+        Self { host: Host::default(), parts, next_probe_at: now, last_prober, organisations, rules }
     }
 
     /// The part that a call concerns, remembered from now on.
@@ -113,7 +98,7 @@ impl State {
     /// Why the call may not be made, if that is so: what it would need does not work for now.
     pub(super) fn rejection(&mut self, id: &PartId, call: &Call<'_>, now: Instant) -> Option<Rejected> {
         let fails = self.fails_with_all(id, now);
-        let others_first = self.others_probe_host_first(id, now);
+        let held_back = self.held_back_by(id);
         let organisation = self.organisations.get_mut(&id.ims_org_id)?;
         let part = self.parts.get_mut(id)?;
         organisation.touch(now);
@@ -121,25 +106,26 @@ impl State {
         if fails && part.breaker.is_closed() {
             part.breaker.half_open();
         }
-        if let Some(until) = others_first {
-            return Some(Rejected { reason: Reason::Host, retry_at: until });
-        }
-        let reason = if !self.host.allows(call.job, now) {
-            Reason::Host
-        } else if !organisation.credentials.allows(call.job, now) {
-            Reason::Credentials
-        } else if call.needs_token && !organisation.token.allows(call.job, now) {
-            Reason::Token
-        } else if !part.breaker.allows(call.job, now) {
-            id.kind.held_back()
-        } else if call.operation.is_repeated() && part.breaker.is_closed() && !part.budget.allows(now) {
-            return Some(Rejected { reason: Reason::Budget, retry_at: now + BUDGET_WAIT });
-        } else {
-            return None;
-        };
-        let breakers = [&self.host, &organisation.credentials, &organisation.token, &part.breaker];
-        let next = breakers.into_iter().filter_map(Breaker::next_probe_at).max();
-        Some(Rejected { reason, retry_at: next.unwrap_or(now + self.rules.breaker.longest_pause) })
+        let token = call.needs_token.then_some((&mut organisation.token, Reason::Token));
+        let credentials = [(&mut organisation.credentials, Reason::Credentials)];
+        let breakers = credentials.into_iter().chain(token).chain([(&mut part.breaker, held_back)]);
+        let held_back = breakers.filter_map(|(breaker, reason)| {
+            let retry_at = breaker.holds_back(call.job, now)?;
+            Some(Rejected { reason, retry_at })
+        });
+        // The first says why, and all of them until when.
+        let held_back = held_back
+            .reduce(|first, other| Rejected { retry_at: first.retry_at.max(other.retry_at), ..first });
+        let is_over_budget =
+            call.operation.is_repeated() && part.breaker.is_closed() && !part.budget.allows(now);
+        held_back.or_else(|| {
+            is_over_budget.then(|| Rejected { reason: Reason::Budget, retry_at: now + BUDGET_WAIT })
+        })
+    }
+
+    /// Why calls of a part are held back whose breaker is not closed.
+    fn held_back_by(&self, id: &PartId) -> Reason {
+        self.host_unreachable_since().map_or(id.kind.held_back(), |_| Reason::Host)
     }
 
     /// Keeps the next probe for this job, where one is due; gives the most jobs of its organisation that are of use.
@@ -151,7 +137,7 @@ impl State {
         let known_to_fail = |part: &Part| !part.breaker.is_closed() && part.last_failure.is_some();
         if self.parts.get(&id).is_some_and(known_to_fail) && self.is_service_failing(now) {
             if now < self.next_probe_at && self.last_prober != call.job {
-                return Err(Rejected { reason: id.kind.held_back(), retry_at: self.next_probe_at });
+                return Err(Rejected { reason: self.held_back_by(&id), retry_at: self.next_probe_at });
             }
             (self.next_probe_at, self.last_prober) = (now + PROBE_SPACING, call.job);
         }
@@ -176,7 +162,7 @@ impl State {
         let organisation = self.organisations.get_mut(&id.ims_org_id).into_iter().flat_map(move |one| {
             [Some(&mut one.credentials), Some(&mut one.token).filter(|_| needs_token)].into_iter().flatten()
         });
-        [&mut self.host].into_iter().chain(part).chain(organisation)
+        part.into_iter().chain(organisation)
     }
 
     /// Lets the call through, if it is its turn and there is room; else it waits among those of its organisation.
@@ -218,8 +204,8 @@ impl State {
     }
 
     fn let_through(&mut self, id: &PartId, call: &Call<'_>, priority: Priority, now: Instant) -> Admitted {
-        let (host, job) = (self.host.admit(call.job, now), call.job);
-        let (mut own, mut credentials, mut token) = (host, host, None);
+        let job = call.job;
+        let (mut own, mut credentials, mut token) = (Ticket::default(), Ticket::default(), None);
         if let Some(part) = self.parts.get_mut(id) {
             own = part.breaker.admit(job, now);
             part.in_flight += 1;
@@ -233,7 +219,7 @@ impl State {
         }
         self.wake(id, job);
         let repeated = call.operation.is_repeated();
-        Admitted { part: id.clone(), job, repeated, host, own, credentials, token }
+        Admitted { part: id.clone(), job, repeated, own, credentials, token }
     }
 
     /// A call does not wait any more.

@@ -13,8 +13,8 @@ use crate::contract::ids::ImsOrgId;
 #[command(next_help_heading = "Protection")]
 pub(super) struct AdmissionOptions {
     /// A circuit breaker opens after this many failed calls in a row. There is one for creates of each connection spec in
-    /// each sandbox, one for look-ups and one for optional checks in each sandbox, one for each organisation's access token,
-    /// and one for the host of Flow Service. With 0 only refused credentials open one
+    /// each sandbox, one for look-ups and one for optional checks in each sandbox, and one for each organisation's access token.
+    /// With 0 only refused credentials open one
     #[arg(long, env = "BREAKER_FAILURES", value_name = "NUMBER", default_value = "20")]
     breaker_failures: Setting<u32>,
     /// A circuit breaker also opens when this share of at least 50 calls in `BREAKER_WINDOW` failed

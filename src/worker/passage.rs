@@ -52,8 +52,6 @@ pub(super) enum Blocked {
     Scarce,
     /// Its calls are held back.
     Calls,
-    /// Nothing comes back from the host at all: no other job could run either.
-    Host,
 }
 
 /// Decides who may leave.
@@ -173,7 +171,6 @@ impl Passage {
             return Ok(());
         }
         match (from, blocked) {
-            (_, Blocked::Host) => Err(latest),
             (_, Blocked::Turn) => Err(latest.min(now + ASK_AGAIN)),
             (Source::Held, Blocked::Calls) => self.held.make_room(since, now),
             (_, Blocked::Calls) | (Source::Jobs, Blocked::Scarce) => Ok(()),
@@ -297,17 +294,6 @@ mod tests {
         assert!(passage.leave(Source::Jobs, Blocked::Slot, now, at).is_err());
         let later = at + WINDOW * 2;
         assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, now, later), Ok(()));
-    }
-
-    #[test]
-    fn nothing_is_moved_while_the_host_is_away() {
-        let now = Instant::now();
-        let mut passage = Passage::new(100, now);
-        for source in Source::ALL {
-            let left = passage.leave(source, Blocked::Host, now, now + HELD_MAX / 2);
-            assert_eq!(left, Err(now + HELD_MAX), "{source:?}");
-            assert_eq!(passage.leave(source, Blocked::Host, now, now + HELD_MAX), Ok(()), "{source:?}");
-        }
     }
 
     #[test]

@@ -58,8 +58,7 @@ impl<F: FlowApi> Worker<F> {
                 Ok(claim) => return self.wait_for_slot(waiting, claim, stop).await,
                 Err(rejected) => rejected,
             };
-            let blocked = if rejected.reason == Reason::Host { Blocked::Host } else { Blocked::Calls };
-            let Err(again) = self.leave(waiting, blocked) else {
+            let Err(again) = self.leave(waiting, Blocked::Calls) else {
                 return Waited::Leave(Source::Held, rejected.reason.explanation());
             };
             let until = waiting.expires.into_iter().chain([again, rejected.retry_at]).min().unwrap_or(again);

@@ -122,7 +122,7 @@ async fn a_flow_service_that_cannot_be_reached_is_seen_at_a_glance() {
     .await;
     assert_eq!(state["health"]["word"], "Flow Service cannot be reached");
     let sentence = state["heldBack"]["sentence"].as_str().unwrap();
-    assert!(sentence.starts_with("Flow Service cannot be reached: no job is begun"), "{state}");
+    assert!(sentence.starts_with("Flow Service cannot be reached: jobs wait in the held queue"), "{state}");
     let host = &state["heldBack"]["rows"][0];
     assert_eq!((&host["calls"], &host["organisation"]), (&json!("all calls"), &json!("all")), "{state}");
 }

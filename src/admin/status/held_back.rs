@@ -56,7 +56,8 @@ fn sentence(held: &[HeldBack], waiting: Option<(f64, f64)>) -> String {
     let what = if held.is_empty() {
         "No calls are held back.".to_owned()
     } else if held.iter().any(is_host) {
-        "Flow Service cannot be reached: no job is begun, and one call at a time tries again.".to_owned()
+        "Flow Service cannot be reached: jobs wait in the held queue, and one call at a time tries again."
+            .to_owned()
     } else {
         format!(
             "Calls are held back at {} for {}: their jobs wait in the held queue, other jobs go on.",
@@ -96,7 +97,7 @@ fn row(held: &HeldBack) -> Value {
 /// The calls that are held back, and why, if nothing more is known.
 fn words(scope: BreakerScope) -> (&'static str, &'static str) {
     match scope {
-        BreakerScope::Host => ("all calls", "nothing comes back from Flow Service"),
+        BreakerScope::Host => ("all calls", "no call can be sent"),
         BreakerScope::Token => ("calls that need a new token", "IMS issues no access token"),
         BreakerScope::Credentials => ("all calls", "the credentials are refused"),
         BreakerScope::Create => ("creates", "creates fail"),
