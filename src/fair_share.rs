@@ -77,6 +77,16 @@ impl FairShare {
         self.inner.state().shares.is_entitled(tenant)
     }
 
+    /// Whether jobs have all the slots.
+    pub fn is_full(&self) -> bool {
+        self.inner.state().shares.is_full()
+    }
+
+    /// Whether at most two jobs of the tenant wait, and another tenant has no fewer slots.
+    pub fn is_small(&self, tenant: &Tenant) -> bool {
+        self.inner.state().shares.is_small(tenant)
+    }
+
     /// Slots that jobs have now, by tenant.
     pub fn in_use(&self) -> BTreeMap<String, u32> {
         self.inner.state().shares.in_use()

@@ -27,7 +27,7 @@ const FILL_MAX: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_millis(500);
 
 /// "Lately" means in this stretch of time, and in the one before.
-const STRETCH: Duration = Duration::from_millis(500);
+const STRETCH: Duration = Duration::from_millis(200);
 
 /// A queue from which jobs are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -116,7 +116,8 @@ pub(super) fn grants(capacity: u16, standings: &[Standing; 3], windows: [u16; 3]
     grants
 }
 
-/// How much more each source is to have; nothing for a little, unless it is little that a source may have.
+/// How much more each source is to have; nothing for a little, unless it is little that a source may have, or all that it has
+/// runs.
 fn wants(capacity: u16, standings: &[Standing; 3], windows: [u16; 3]) -> [u16; 3] {
     let step = (capacity / 16).max(1);
     let mut wants = windows;
@@ -125,6 +126,8 @@ fn wants(capacity: u16, standings: &[Standing; 3], windows: [u16; 3]) -> [u16; 3
         *wants = match standing.prefetch {
             0 if *wants > standing.running => more.max(1),
             0 => more,
+            // Only with one more does it get any that do not run.
+            _ if standing.running >= standing.claim => more,
             prefetch if more >= step.min(prefetch / 2).max(1) => more,
             _ => 0,
         };
@@ -246,7 +249,15 @@ mod tests {
         assert_eq!(grants(21, &[cancelled, ready(), idle(0)], [21, 0, 0]), [1, 0, 0]);
         assert_eq!(grants(21, &[cancelled, ready(), idle(0)], [20, 1, 0]), [0, 1, 0]);
         assert_eq!(grants(24, &[cancelled, full(1, 1), idle(0)], [21, 3, 0]), [1, 2, 0]);
-        assert_eq!(grants(256, &[full(40, 40), full(40, 40), idle(0)], [43, 80, 0]), [0, 40, 0], "3 are few");
+        assert_eq!(grants(256, &[full(40, 38), full(40, 40), idle(0)], [43, 80, 0]), [0, 40, 0], "3 are few");
+    }
+
+    #[test]
+    fn a_queue_of_which_every_delivery_runs_gets_even_one_more() {
+        let runs = full(9, 9);
+        assert_eq!(grants(32, &[runs, full(21, 21), idle(0)], [10, 22, 0]), [1, 1, 0]);
+        let waits = full(9, 8);
+        assert_eq!(grants(32, &[waits, full(21, 20), idle(0)], [10, 22, 0]), [0, 0, 0], "1 is little");
     }
 
     #[test]

@@ -98,6 +98,14 @@ impl Shares {
             || demand.map_or(0, |demand| demand.in_use) * 2 <= most
     }
 
+    /// Whether at most two jobs of the tenant wait, and another tenant has no fewer slots.
+    pub(super) fn is_small(&self, tenant: &Tenant) -> bool {
+        let Some(demand) = self.tenants.get(&tenant.name) else { return true };
+        let others = self.tenants.iter().filter(|(name, _)| **name != tenant.name);
+        let waiting: u32 = demand.members.values().map(|member| member.waiting).sum();
+        waiting <= 2 && others.map(|(_, other)| other.in_use).max().is_some_and(|most| demand.in_use <= most)
+    }
+
     fn share(&self, tenants: usize, members: usize) -> u32 {
         ((self.slots - self.reserved) / count(tenants) / count(members)).max(1)
     }
@@ -105,6 +113,10 @@ impl Shares {
     /// Whether the tenant has as many as it is to have.
     pub(super) fn is_at_max(&self, request: &Request) -> bool {
         self.tenants.get(&request.tenant.name).is_some_and(|demand| demand.in_use >= request.max)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.in_use >= self.slots
     }
 
     /// Slots in use, by tenant.
@@ -223,6 +235,20 @@ mod tests {
         (0..15).for_each(|_| drop(shares.release(&flood)));
         assert_eq!((held(&shares, "A"), held(&shares, "B")), (11, 10));
         assert!(!shares.is_entitled(&busy));
+    }
+
+    #[test]
+    fn who_wants_one_or_two_more_beside_a_larger_one_is_small() {
+        let mut shares = Shares::new(22);
+        let (flood, few) = (tenant("A", "a"), tenant("B", "b"));
+        shares.keep_free(11);
+        ask(&mut shares, &few, 5);
+        assert!(!shares.is_small(&few), "there is no other");
+        ask(&mut shares, &flood, 100);
+        assert_eq!((held(&shares, "A"), held(&shares, "B")), (6, 5));
+        assert!(shares.is_small(&few) && !shares.is_small(&flood));
+        ask(&mut shares, &few, 3);
+        assert!(!shares.is_small(&few), "three wait");
     }
 
     #[test]

@@ -205,9 +205,10 @@ impl Passage {
         self.moving = self.moving.saturating_sub(1);
     }
 
-    /// To be called every now and then; gives the slots to keep free from now on, if that has changed.
-    pub(super) fn relax(&mut self, now: Instant) -> Option<u32> {
-        if self.room == 0 || now.saturating_duration_since(self.adapted_at) < RELAX {
+    /// To be called every now and then; gives the slots to keep free from now on, if that has changed. While all slots are in
+    /// use (`is_full`), nothing can be moved, and that it is not says nothing.
+    pub(super) fn relax(&mut self, is_full: bool, now: Instant) -> Option<u32> {
+        if self.room == 0 || is_full || now.saturating_duration_since(self.adapted_at) < RELAX {
             return None;
         }
         let is_used = self.peak * 4 >= self.room || self.moves >= MANY;
@@ -220,6 +221,11 @@ impl Passage {
         (self.adapted_at, self.moves) = (now, 0);
         let room = room.min(self.slots / 2);
         (std::mem::replace(&mut self.room, room) != room).then_some(room)
+    }
+
+    /// Whether jobs of the tenant wait in the overflow, as far as is known.
+    pub(super) fn is_overflowing(&self, tenant: &Tenant) -> bool {
+        self.overflowing.contains(tenant)
     }
 
     /// Whether a job of the job queue goes to the overflow at once, behind those of its tenant that wait there.
@@ -320,9 +326,10 @@ mod tests {
         }
         assert_eq!(room, 50, "half of the slots at the most");
         (0..50).for_each(|_| passage.move_ends());
+        assert_eq!(passage.relax(true, now + RELAX), None, "all slots are in use");
         for _ in 0..10 {
             now += RELAX;
-            room = passage.relax(now).unwrap_or(room);
+            room = passage.relax(false, now).unwrap_or(room);
         }
         assert_eq!(room, 0);
     }

@@ -157,7 +157,7 @@ impl<'a, F: FlowApi, L: Link> Shift<'a, F, L> {
                 self.session.filled(source);
             }
             passage.seen(overflow, held, Instant::now());
-            passage.relax(Instant::now())
+            passage.relax(self.worker.fair_share.is_full(), Instant::now())
         };
         self.worker.keep_free(keep_free);
         let untaken = self.session.rebalance().await?;

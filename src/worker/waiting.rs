@@ -88,7 +88,11 @@ impl<F: FlowApi> Worker<F> {
         loop {
             let (blocked, why) = if request.is_at_max() {
                 (Blocked::Scarce, Reason::Busy.explanation())
-            } else if self.fair_share.is_entitled(&tenant) {
+            } else if self.fair_share.is_entitled(&tenant)
+                || (waiting.source == Source::Jobs
+                    && self.fair_share.is_small(&tenant)
+                    && !self.passage().is_overflowing(&tenant))
+            {
                 (Blocked::Turn, NO_SLOT)
             } else {
                 (Blocked::Slot, NO_SLOT)

@@ -7,13 +7,14 @@ use std::time::Duration;
 /// 1, 4: how much later the jobs of a healthy part may be answered than without the others.
 pub(crate) const LATER: Duration = Duration::from_secs(1);
 
-/// 1: jobs of ill parts that a worker looks through in a second, to find one that can be done.
-pub(crate) const LOOKED_THROUGH: u32 = 1_000;
+/// 1: how long a worker takes to look through so many jobs, to find one that can be done.
+pub(crate) fn looking_through(jobs: usize) -> Duration {
+    Duration::from_millis(1) * u32::try_from(jobs).unwrap_or(u32::MAX)
+}
 
 /// 1, 4: the latest p99 of a healthy part's jobs whose calls take up to `call`, behind a backlog of others.
 pub(crate) fn healthy(call: Duration, backlog: usize) -> Duration {
-    let backlog = u32::try_from(backlog).unwrap_or(u32::MAX);
-    call + BROKER + LATER + Duration::from_secs(1) * backlog / LOOKED_THROUGH
+    call + BROKER + LATER + looking_through(backlog)
 }
 
 /// What the steps with the simulated broker take, and a token.
