@@ -18,10 +18,10 @@ use super::link::Consume;
 use super::windows::Standing;
 
 /// A consumer that is to be cancelled has what it will get when nothing has come for this long,
-const FILL: Duration = Duration::from_millis(20);
+const FILL: Duration = Duration::from_millis(40);
 
 /// and others' settlements are not kept back for longer than this.
-const FILL_MAX: Duration = Duration::from_millis(100);
+const FILL_MAX: Duration = Duration::from_millis(500);
 
 /// Consumers of a queue are not cancelled sooner than this after the last that was.
 const REST: Duration = Duration::from_millis(500);

@@ -58,10 +58,11 @@ pub(super) fn windows(capacity: u16, standings: &[Standing; 3], turn: usize) -> 
         let part = left / u16::try_from(number - at).unwrap_or(1);
         plan.give(plan.demand().min(plan.window + part), &mut left);
     }
-    // What is left stays free for whoever wants more next; the job queue has it all as long as nothing else waits.
+    // What is left stays free for whoever wants more next. As long as nothing else waits the job queue has it, but for what lets
+    // the others begin without cancelling its consumer.
     let is_alone = standings.iter().skip(1).all(|standing| !standing.waits());
     if let Some(jobs) = plans.first_mut().filter(|_| is_alone) {
-        jobs.give(capacity, &mut left);
+        jobs.give(capacity - capacity / 16 - capacity / 64, &mut left);
     }
     plans.map(|plan| plan.window)
 }
@@ -215,9 +216,10 @@ mod tests {
     }
 
     #[test]
-    fn the_job_queue_alone_has_everything() {
-        assert_eq!(windows(256, &[idle(0), idle(0), idle(0)], 0), [256, 0, 0]);
-        assert_eq!(windows(256, &[full(256, 256), idle(0), idle(0)], 0), [256, 0, 0]);
+    fn the_job_queue_alone_has_all_but_what_lets_others_begin() {
+        assert_eq!(windows(256, &[idle(0), idle(0), idle(0)], 0), [236, 0, 0]);
+        assert_eq!(windows(10, &[idle(0), idle(0), idle(0)], 0), [10, 0, 0]);
+        assert_eq!(windows(256, &[full(236, 236), idle(0), idle(0)], 0), [256, 0, 0]);
     }
 
     #[test]

@@ -25,7 +25,8 @@ impl<F: FlowApi> Attempting<'_, F> {
                 return Ok(Some(connection));
             }
             if look < looks {
-                self.sleep(lookups.pause).await?;
+                // Two copies of a job, at two workers, are not to look in step: the one that is ahead creates, the other one finds.
+                self.sleep(lookups.pause.mul_f64(1.0 + fastrand::f64())).await?;
             }
         }
         Ok(None)

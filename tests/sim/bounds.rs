@@ -62,6 +62,9 @@ pub(crate) const MOVES_A_SECOND: usize = 100;
 /// 6: besides two, one job of so many may be taken back by a queue when its consumer is cancelled.
 pub(crate) const TAKEN_BACK: usize = 100;
 
+/// 10: two copies of a job that create within this time could not know of each other.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(300);
+
 /// 7: a job whose connection cannot be tested is answered when the time for that is over (`VERIFY_TIMEOUT`, 15 s).
 pub(crate) const CHECKED: Duration = Duration::from_secs(17);
 

@@ -162,7 +162,9 @@ async fn no_create_is_begun_after_a_stop_during_the_look_up() {
     let (outcome, ()) =
         tokio::join!(script.handle_until(&stop, Past { doubt: Doubt::Settled, ..Past::NONE }, None), async {
             // The second look is under way.
-            tokio::time::sleep(SECOND + Duration::from_micros(1_500)).await;
+            while script.finds().len() < 2 {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
             stop.cancel();
         });
     assert!(matches!(outcome, Handled::HandedBack), "{outcome:?}");
