@@ -33,7 +33,7 @@ pub(super) struct RetryOptions {
     /// How often a connection that may exist is looked for, in a row, before it is created again
     #[arg(long, env = "LOOKUPS", value_name = "NUMBER", default_value = "3")]
     lookups: Setting<u32>,
-    /// Shortest pause between two such look-ups, which may lag behind what was created; the longest is twice as long
+    /// Shortest pause between two such look-ups, which may lag behind what was created; the longest is half as long again
     #[arg(long, env = "LOOKUP_PAUSE", value_name = "DURATION", default_value = "500ms")]
     lookup_pause: Setting<Duration>,
     /// How long a call that nobody has heard from may still be under way at Flow Service: after that the connection is

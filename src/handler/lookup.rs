@@ -26,7 +26,7 @@ impl<F: FlowApi> Attempting<'_, F> {
             }
             if look < looks {
                 // Two copies of a job, at two workers, are not to look in step: the one that is ahead creates, the other one finds.
-                self.sleep(lookups.pause.mul_f64(1.0 + fastrand::f64())).await?;
+                self.sleep(lookups.pause.mul_f64(1.0 + fastrand::f64() / 2.0)).await?;
             }
         }
         Ok(None)

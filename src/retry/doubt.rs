@@ -42,7 +42,7 @@ impl Doubt {
 pub struct Lookups {
     /// Look-ups that must find nothing, in a row.
     pub looks: u32,
-    /// Shortest pause between two of them; the longest is twice as long.
+    /// Shortest pause between two of them; the longest is half as long again.
     pub pause: Duration,
     /// How long a call that nobody has heard from may still be under way: so long the job waits, and is then looked for
     /// anew.
@@ -58,6 +58,6 @@ impl Lookups {
 
     /// The longest that one round of look-ups can take, when each takes as long as a call may.
     pub fn longest(&self, call: Duration) -> Duration {
-        (self.pause * 2 + call) * self.looks
+        (self.pause * 3 / 2 + call) * self.looks
     }
 }

@@ -44,14 +44,14 @@ pub(crate) const CALLS_IN_TWO_MINUTES: usize = 263;
 pub(crate) const CREATES_IN_BROWN_OUT: f64 = 1.44;
 
 /// 5: of the capacity that throttling leaves, so much is used, and of the calls so many are answered with 429.
-pub(crate) const CAPACITY_USED: f64 = 0.75;
+pub(crate) const CAPACITY_USED: f64 = 0.9;
 pub(crate) const THROTTLED: f64 = 0.05;
 
 /// 5: calls of an organisation that has been told when to come again, before that.
 pub(crate) const CALLS_DESPITE_RETRY_AFTER: usize = 3;
 
 /// 5: from the end of an outage to the first reply.
-pub(crate) const FIRST_AFTER_OUTAGE: Duration = Duration::from_secs(7);
+pub(crate) const FIRST_AFTER_OUTAGE: Duration = Duration::from_secs(5);
 
 /// 6: in half a minute no job is moved more often than this,
 pub(crate) const MOVES_OF_A_JOB: usize = 12;

@@ -13,13 +13,13 @@ use crate::plan::Plan;
 use crate::world::{self, Happened};
 
 /// Histories in all, over all families, if `SIM_SEEDS` does not say otherwise.
-const SEEDS: u64 = 165;
+const SEEDS: u64 = 1_000;
 
 /// Families, among which they are shared out.
 const FAMILIES: u64 = 33;
 
 /// Histories in which a window is looked for.
-const WINDOW_SEEDS: u64 = 40;
+const WINDOW_SEEDS: u64 = 10;
 
 /// Seconds that a history may take on a busy machine.
 const END: u64 = 300;

@@ -3,6 +3,7 @@
 mod moves;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -152,12 +153,12 @@ impl Ledger {
         &self,
         requirement: &'static str,
         group: Group,
-        from: Duration,
+        within: Range<Duration>,
         most: Duration,
     ) -> Result<(), Broken> {
-        let from = milliseconds(from);
-        let answers: Vec<_> = self.answers(group).into_iter().filter(|at| *at >= from).collect();
-        let before = std::iter::once(from).chain(answers.iter().copied());
+        let within = milliseconds(within.start)..milliseconds(within.end);
+        let answers: Vec<_> = self.answers(group).into_iter().filter(|at| within.contains(at)).collect();
+        let before = std::iter::once(within.start).chain(answers.iter().copied());
         let gaps = before.zip(&answers).map(|(before, after)| after.saturating_sub(before));
         let longest = gaps.max().unwrap_or_default();
         if longest <= milliseconds(most) {

@@ -161,10 +161,8 @@ async fn no_create_is_begun_after_a_stop_during_the_look_up() {
     let stop = CancellationToken::new();
     let (outcome, ()) =
         tokio::join!(script.handle_until(&stop, Past { doubt: Doubt::Settled, ..Past::NONE }, None), async {
-            // The second look is under way.
-            while script.finds().len() < 2 {
-                tokio::time::sleep(Duration::from_micros(100)).await;
-            }
+            script.look_begins().await;
+            script.look_begins().await;
             stop.cancel();
         });
     assert!(matches!(outcome, Handled::HandedBack), "{outcome:?}");

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -42,9 +43,16 @@ struct State {
     answers: VecDeque<Answer>,
     creates: Vec<Instant>,
     finds: Vec<Instant>,
+    look_began: Arc<Notify>,
 }
 
 impl Player {
+    fn look_begins(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.finds.push(Instant::now());
+        state.look_began.notify_one();
+    }
+
     async fn next(&self) -> Answer {
         // A call takes a moment, so that two at once can meet.
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -63,7 +71,7 @@ impl FlowApi for Player {
 
     async fn find(&self, request: &FindRequest) -> Result<Option<Found>, Failure> {
         assert_eq!(request.description, "d [job j-1]");
-        self.0.lock().unwrap().finds.push(Instant::now());
+        self.look_begins();
         match self.next().await {
             Answer::Find(result) => result,
             other @ Answer::Create(_) => panic!("a look-up where the script has {other:?}"),
@@ -94,7 +102,8 @@ impl Script {
 
     /// With so many calls a second at the most.
     pub(super) fn at_a_rate(rate: Option<f64>, answers: impl IntoIterator<Item = Answer>) -> Self {
-        let state = State { answers: answers.into_iter().collect(), creates: Vec::new(), finds: Vec::new() };
+        let (creates, finds, look_began) = (Vec::new(), Vec::new(), Arc::default());
+        let state = State { answers: answers.into_iter().collect(), creates, finds, look_began };
         let player = Player(Arc::new(Mutex::new(state)));
         let metrics = Metrics::new().unwrap();
         let handler =
@@ -130,6 +139,12 @@ impl Script {
 
     pub(super) fn creates(&self) -> usize {
         self.player.0.lock().unwrap().creates.len()
+    }
+
+    /// Waits until another look-up begins.
+    pub(super) async fn look_begins(&self) {
+        let look_began = Arc::clone(&self.player.0.lock().unwrap().look_began);
+        look_began.notified().await;
     }
 
     pub(super) fn finds(&self) -> Vec<Instant> {

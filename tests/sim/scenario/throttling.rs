@@ -7,6 +7,7 @@ use fastrand::Rng;
 use super::seconds;
 use crate::bounds;
 use crate::flow::illness::Calls;
+use crate::flow::truth::Made;
 use crate::job::Job;
 use crate::ledger::{Broken, Ledger, broken, milliseconds};
 use crate::plan::Plan;
@@ -33,10 +34,12 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
     plan
 }
 
+/// A job that was put off looks before it creates, and both count.
 #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
 fn capacity_is_used(ledger: &Ledger, capacity: u32) -> Result<(), Broken> {
     let busy = milliseconds(WARMING_UP)..milliseconds(BUSY);
-    let answered = ledger.answers(0).into_iter().filter(|at| busy.contains(at)).count();
+    let is_answered = |made: &&Made| made.org == 0 && made.failed.is_none() && busy.contains(&made.at);
+    let answered = ledger.made.iter().filter(is_answered).count();
     let used = answered as f64 / (f64::from(capacity) * BUSY.saturating_sub(WARMING_UP).as_secs_f64());
     if used >= bounds::CAPACITY_USED {
         return Ok(());
