@@ -78,29 +78,21 @@ impl Admission {
 
 impl State {
     fn held_back(&self, now: Instant) -> Vec<HeldBack> {
-        let of = |scope, breaker: &Breaker, id: Option<&ImsOrgId>| {
-            Some(HeldBack {
-                scope,
-                ims_org_id: id.cloned(),
-                sandbox_name: None,
-                connection_spec_id: None,
-                why: None,
-                lasts: now.saturating_duration_since(breaker.open_since()?),
-                next_in: breaker
-                    .next_probe_at()
-                    .map(|at| at.saturating_duration_since(now))
-                    .unwrap_or_default(),
-            })
-        };
-        let host = self.host_unreachable_since().map(|since| HeldBack {
-            scope: BreakerScope::Host,
+        let held_back = |scope, since, next: Option<Instant>| HeldBack {
+            scope,
             ims_org_id: None,
             sandbox_name: None,
             connection_spec_id: None,
             why: None,
             lasts: now.saturating_duration_since(since),
-            next_in: self.next_probe_at.saturating_duration_since(now),
-        });
+            next_in: next.map(|at| at.saturating_duration_since(now)).unwrap_or_default(),
+        };
+        let of = |scope, breaker: &Breaker, id: Option<&ImsOrgId>| {
+            let held = held_back(scope, breaker.open_since()?, breaker.next_probe_at());
+            Some(HeldBack { ims_org_id: id.cloned(), ..held })
+        };
+        let host = self.host_unreachable_since();
+        let host = host.map(|since| held_back(BreakerScope::Host, since, Some(self.next_probe_at)));
         let organisations = self.organisations.iter().flat_map(|(id, one)| {
             let token = of(BreakerScope::Token, &one.token, id.as_ref());
             [token, of(BreakerScope::Credentials, &one.credentials, id.as_ref())].into_iter().flatten()

@@ -298,11 +298,7 @@ impl Case {
             for reply in replies {
                 let message_id = reply.properties.message_id().as_ref().map(ShortString::to_string);
                 assert_eq!(message_id, expected, "{id}: {reply:?}");
-                let (came, expected) = (outcome(reply), self.jobs[id]);
-                // A quorum queue takes back what it was sending to a consumer that was just cancelled, and delivers it as
-                // redelivered (rabbitmq-server#3729): then nobody can rule out that it was begun, and that is said.
-                let in_doubt = (came.as_str(), expected) == ("ambiguous", "unavailable");
-                assert!(came == expected || in_doubt, "{id}: {came}, {expected}: {}", reply.json());
+                assert_eq!(outcome(reply), self.jobs[id], "{id}: {}", reply.json());
             }
         }
         assert_eq!(self.undelivered(), self.undeliverable, "replies that are undeliverable");
