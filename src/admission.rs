@@ -195,7 +195,9 @@ impl Inner {
             let ims_org_id = part.ims_org_id.as_ref().map(ImsOrgId::as_str);
             let sandbox_name = part.sandbox_name.as_ref().map(SandboxName::as_str);
             let connection_spec_id = part.connection_spec_id();
-            if *opened {
+            if *scope == BreakerScope::Host {
+                self.tell_host(*opened, failure);
+            } else if *opened {
                 self.metrics.opened(*scope);
                 let error = failure.map(tracing::field::display);
                 warn!(
@@ -218,6 +220,17 @@ impl Inner {
         }
         if !transitions.is_empty() {
             self.changed.notify_waiters();
+        }
+    }
+
+    fn tell_host(&self, unreachable: bool, failure: Option<&Failure>) {
+        let breaker = BreakerScope::Host.as_str();
+        if unreachable {
+            self.metrics.opened(BreakerScope::Host);
+            let error = failure.map(tracing::field::display);
+            warn!(breaker, error, "Flow Service cannot be reached: no call of anybody could be sent lately");
+        } else {
+            info!(breaker, "Flow Service can be reached again");
         }
     }
 }

@@ -82,7 +82,8 @@ impl FairShare {
         self.inner.state().shares.is_full()
     }
 
-    /// Whether at most two jobs of the tenant wait, and another tenant has no fewer slots.
+    /// Whether at most two jobs of the tenant wait, and another tenant has no fewer slots; and all that wait leave room for one
+    /// that comes.
     pub fn is_small(&self, tenant: &Tenant) -> bool {
         self.inner.state().shares.is_small(tenant)
     }

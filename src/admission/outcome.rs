@@ -35,7 +35,7 @@ impl State {
         let before = self.scopes(&call.part);
         let kind = failure.map(|failure| failure.kind);
         match kind {
-            Some(FailureKind::NotSent) => self.host.record_unsent(now),
+            Some(FailureKind::NotSent) => self.record_unsent(call.part.ims_org_id.as_ref(), now),
             // The last two may be the word of IMS.
             Some(
                 FailureKind::Timeout
@@ -43,7 +43,7 @@ impl State {
                 | FailureKind::TokenUnavailable
                 | FailureKind::CredentialsRefused,
             ) => {}
-            _ => self.host.record_answer(),
+            _ => self.unsent = None,
         }
         self.record_organisation(call, began, failure, now);
         if let Some(part) = self.parts.get_mut(&call.part) {
@@ -160,13 +160,13 @@ fn record_part(part: &mut Part, call: &Admitted, began: Instant, failure: Option
     match evidence(kind, &call.part.kind) {
         Evidence::Works => {
             part.breaker.record_success(call.own, now);
-            part.succeeded_at = Some(now);
+            (part.succeeded_at, part.last_failure) = (Some(now), None);
             part.concurrency.record_success(began, now);
         }
         Evidence::Fails => {
             part.breaker.record_failure(call.own, now);
             part.last_failure = kind.map(FailureKind::meaning);
-            if kind != Some(FailureKind::Unauthorized) {
+            if !matches!(kind, Some(FailureKind::Unauthorized | FailureKind::NotSent)) {
                 part.concurrency.record_overload(began, now);
             }
         }

@@ -6,40 +6,36 @@ use tokio::time::Instant;
 
 use super::part::PartId;
 use super::state::State;
+use crate::contract::ids::ImsOrgId;
 
 /// A create that succeeded this recently shows that Flow Service as a whole is there.
 const RECENT_CREATE: Duration = Duration::from_secs(10);
 
-/// The way to the host of Flow Service: whether anything comes back at all.
-#[derive(Debug, Default)]
-pub(super) struct Host {
-    /// Calls in a row that could not be sent, and when the first of them ended.
-    unsent: u32,
-    since: Option<Instant>,
-}
-
-impl Host {
-    /// A call could not be sent.
-    pub(super) fn record_unsent(&mut self, now: Instant) {
-        self.unsent = self.unsent.saturating_add(1);
-        self.since.get_or_insert(now);
-    }
-
-    /// An answer came back, whatever it was.
-    pub(super) fn record_answer(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Since when nothing comes back, if that is so.
-    pub(super) fn unreachable_since(&self, failures: u32) -> Option<Instant> {
-        self.since.filter(|_| failures > 0 && self.unsent >= failures)
-    }
+/// The way to the host of Flow Service: calls in a row that could not be sent.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    calls: u32,
+    /// When the first of them ended, and whose it was.
+    since: Instant,
+    of: Option<ImsOrgId>,
+    /// Whether others' calls could not be sent either.
+    of_several: bool,
 }
 
 impl State {
-    /// Since when nothing has come back from the host, if that is so.
+    /// A call could not be sent.
+    pub(super) fn record_unsent(&mut self, of: Option<&ImsOrgId>, now: Instant) {
+        let new = || Unsent { calls: 0, since: now, of: of.cloned(), of_several: false };
+        let unsent = self.unsent.get_or_insert_with(new);
+        unsent.calls = unsent.calls.saturating_add(1);
+        unsent.of_several |= unsent.of.as_ref() != of;
+    }
+
+    /// Since when nothing has come back from the host, whoever called, if that is so.
     pub(super) fn host_unreachable_since(&self) -> Option<Instant> {
-        self.host.unreachable_since(self.rules.breaker.failures)
+        let failures = self.rules.breaker.failures;
+        let unsent = self.unsent.as_ref().filter(|unsent| failures > 0 && unsent.calls >= failures)?;
+        (unsent.of_several || self.organisations.len() == 1).then_some(unsent.since)
     }
 
     /// Whether nothing comes back at all, or creates fail for at least two organisations, or for the only one, and succeed for

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::breaker::{Breaker, JobNumber, Ticket};
 use super::part::{Organisation, Part, PartId, Priority, Waiter};
-use super::service::Host;
+use super::service::Unsent;
 use super::{AdmissionRules, Call, Operation, Reason, Rejected};
 use crate::contract::ids::ImsOrgId;
 
@@ -28,7 +28,8 @@ const BUDGET_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) rules: AdmissionRules,
-    pub(super) host: Host,
+    /// Calls that could not be sent since an answer came back.
+    pub(super) unsent: Option<Unsent>,
     pub(super) parts: BTreeMap<PartId, Part>,
     /// When the next part that is known to fail may be probed, while all fail, and which job did so last.
     pub(super) next_probe_at: Instant,
@@ -65,7 +66,7 @@ impl State {
             .map(|id| (Some(id.clone()), Organisation::new(Some(id), &rules, now)))
             .collect();
         let (parts, last_prober) = (BTreeMap::new(), JobNumber::MAX);
-        Self { host: Host::default(), parts, next_probe_at: now, last_prober, organisations, rules }
+        Self { unsent: None, parts, next_probe_at: now, last_prober, organisations, rules }
     }
 
     /// The part that a call concerns, remembered from now on.

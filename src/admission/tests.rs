@@ -136,13 +136,27 @@ async fn a_create_that_took_effect_after_all_closes_the_breaker() {
 async fn an_unreachable_host_is_told_and_others_are_tried_with_one_call() {
     let admission = admission_with(rules());
     fail(&admission, "a", FailureKind::NotSent).await;
-    assert_eq!(reason(&admission, "a").await, Some(Reason::Host));
+    assert_eq!(reason(&admission, "a").await, Some(Reason::Host), "it is the only one");
     assert_eq!(admission.held_back()[0].scope, BreakerScope::Host);
-    let probe = ask(&admission, "b").await.unwrap();
-    assert_eq!(reason(&admission, "b").await, Some(Reason::Host), "one at a time");
+    call(&admission, "b", Some(FailureKind::NotSent)).await;
+    let probe = ask(&admission, "c").await.unwrap();
+    assert_eq!(reason(&admission, "c").await, Some(Reason::Host), "one at a time");
     probe.ended(Some(&failure(FailureKind::ServerError)));
     assert_eq!(reason(&admission, "a").await, Some(Reason::Creates), "an answer of any kind");
     assert!(admission.held_back().iter().all(|held| held.scope == BreakerScope::Create));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_organisation_whose_calls_cannot_be_sent_says_nothing_of_the_host() {
+    let admission = admission_with(rules());
+    fail(&admission, "b", FailureKind::ServerError).await;
+    advance(SECOND * 4).await;
+    call(&admission, "b", None).await;
+    advance(SECOND * 60).await;
+    fail(&admission, "a", FailureKind::NotSent).await;
+    assert_eq!(reason(&admission, "a").await, Some(Reason::Creates));
+    let others = [ask(&admission, "b").await, ask(&admission, "b").await];
+    assert!(others.iter().all(Result::is_ok), "it is well, although nobody has seen that lately");
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,12 +98,16 @@ impl Shares {
             || demand.map_or(0, |demand| demand.in_use) * 2 <= most
     }
 
-    /// Whether at most two jobs of the tenant wait, and another tenant has no fewer slots.
+    /// Whether at most two jobs of the tenant wait, and another tenant has no fewer slots; and all that wait leave room for one
+    /// that comes.
     pub(super) fn is_small(&self, tenant: &Tenant) -> bool {
         let Some(demand) = self.tenants.get(&tenant.name) else { return true };
         let others = self.tenants.iter().filter(|(name, _)| **name != tenant.name);
         let waiting: u32 = demand.members.values().map(|member| member.waiting).sum();
-        waiting <= 2 && others.map(|(_, other)| other.in_use).max().is_some_and(|most| demand.in_use <= most)
+        let has_room = self.in_use + count(self.waiting.len()) < self.slots;
+        has_room
+            && waiting <= 2
+            && others.map(|(_, other)| other.in_use).max().is_some_and(|most| demand.in_use <= most)
     }
 
     fn share(&self, tenants: usize, members: usize) -> u32 {
@@ -244,9 +248,16 @@ mod tests {
         shares.keep_free(11);
         ask(&mut shares, &few, 5);
         assert!(!shares.is_small(&few), "there is no other");
-        ask(&mut shares, &flood, 100);
+        ask(&mut shares, &flood, 10);
         assert_eq!((held(&shares, "A"), held(&shares, "B")), (6, 5));
         assert!(shares.is_small(&few) && !shares.is_small(&flood));
+        ask(&mut shares, &flood, 7);
+        assert!(!shares.is_small(&few), "what waits leaves no room");
+        for number in shares.waiting.keys().copied().skip(4).collect::<Vec<_>>() {
+            let request = shares.waiting[&number].clone();
+            shares.withdraw(&request);
+        }
+        assert!(shares.is_small(&few));
         ask(&mut shares, &few, 3);
         assert!(!shares.is_small(&few), "three wait");
     }

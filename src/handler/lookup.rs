@@ -7,6 +7,7 @@ use crate::admission::Operation;
 use crate::contract::job::Job;
 use crate::flow::{Created, FindRequest, FlowApi, Found};
 use crate::metrics::attempts::LookupResult;
+use crate::retry::doubt::Doubt;
 
 impl<F: FlowApi> Attempting<'_, F> {
     /// Looks for the connection until it is found, or was not found often enough.
@@ -25,8 +26,10 @@ impl<F: FlowApi> Attempting<'_, F> {
                 return Ok(Some(connection));
             }
             if look < looks {
-                // Two copies of a job, at two workers, are not to look in step: the one that is ahead creates, the other one finds.
-                self.sleep(lookups.pause.mul_f64(1.0 + fastrand::f64() / 2.0)).await?;
+                // Before a create, two copies of a job at two workers are not to look in step: the one that is ahead creates, and the
+                // other one finds.
+                let more = if self.doubt == Doubt::Settled { fastrand::f64() / 2.0 } else { 0.0 };
+                self.sleep(lookups.pause.mul_f64(1.0 + more)).await?;
             }
         }
         Ok(None)

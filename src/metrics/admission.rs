@@ -39,7 +39,7 @@ impl AdmissionMetrics {
             |name, help| register(registry, GaugeVec::new(Opts::new(name, help), &["organisation"])?);
         let (open, breaker) = by_breaker(
             "circuit_breakers_open",
-            "Circuit breakers that are open or half-open, by what they stand before: the calls behind them are held back.",
+            "Circuit breakers that are open or half-open, by what they stand before: the calls behind them are held back. Of `host`, whether Flow Service cannot be reached.",
         );
         let (opened, _) = by_breaker("circuit_breaker_opened_total", "Circuit breakers that opened.");
         let rejected = Opts::new(

@@ -225,7 +225,8 @@ impl Passage {
 
     /// Whether jobs of the tenant wait in the overflow, as far as is known.
     pub(super) fn is_overflowing(&self, tenant: &Tenant) -> bool {
-        self.overflowing.contains(tenant)
+        let first = Tenant { name: tenant.name.clone(), member: String::new() };
+        self.overflowing.range(first..).next().is_some_and(|next| next.name == tenant.name)
     }
 
     /// Whether a job of the job queue goes to the overflow at once, behind those of its tenant that wait there.

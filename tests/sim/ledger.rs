@@ -219,7 +219,9 @@ impl Ledger {
 
     fn each_has_one_connection(&self) -> Result<(), Broken> {
         let mut several = self.of_job.iter().filter(|(_, connections)| connections.len() > 1);
-        match several.find(|(_, connections)| !self.in_a_window && !self.are_of_two_copies(connections)) {
+        match several
+            .find(|(job, connections)| !self.in_a_window && !self.are_of_two_copies(**job, connections))
+        {
             Some((job, connections)) => {
                 let text = format!("{} has {} connections", id(*job), connections.len());
                 broken("one connection a job", Some(*job), text)
@@ -228,12 +230,14 @@ impl Ledger {
         }
     }
 
-    /// Whether two copies of a job came to the end of their look-ups at once: a window that the README names, and which a lost
-    /// link opens.
-    fn are_of_two_copies(&self, connections: &[usize]) -> bool {
+    /// Whether two copies of a job came to the end of their look-ups at once: a window that the README names, and which a link
+    /// opens that is lost after the job was put into another queue.
+    fn are_of_two_copies(&self, job: u32, connections: &[usize]) -> bool {
         let exist_at = || connections.iter().filter_map(|at| Some(self.connections.get(*at)?.exists_at));
         let apart = exist_at().max().zip(exist_at().min()).map(|(last, first)| last - first);
-        self.seen.links_lost > 0 && apart.is_some_and(|apart| apart <= AT_ONCE)
+        let may_have_a_copy =
+            self.seen.links_lost > 0 && self.seen.moves.iter().any(|moved| moved.job == job);
+        may_have_a_copy && apart.is_some_and(|apart| apart <= AT_ONCE)
     }
 
     /// Each reply is what the job's sender is to be told, and the connection is the job's.

@@ -48,7 +48,8 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
     plan.check(move |ledger| {
         let begins = bounds::scarce_first(SETTLE, rate) + late;
         // The last ones may have to wait for something else than calls.
-        let until = ledger.answers(0).into_iter().rev().nth(20).unwrap_or_default();
+        let answers = ledger.answers(0);
+        let until = answers.iter().rev().nth(20.min(answers.len() / 4)).copied().unwrap_or_default();
         ledger.no_gap(
             "8 scarce calls",
             0,

@@ -1,5 +1,6 @@
 //! An organisation may make only so many calls in a second.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -34,12 +35,14 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
     plan
 }
 
-/// A job that was put off looks before it creates, and both count.
+/// A job that was put off looks once before it creates, and both count.
 #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
 fn capacity_is_used(ledger: &Ledger, capacity: u32) -> Result<(), Broken> {
     let busy = milliseconds(WARMING_UP)..milliseconds(BUSY);
     let is_answered = |made: &&Made| made.org == 0 && made.failed.is_none() && busy.contains(&made.at);
-    let answered = ledger.made.iter().filter(is_answered).count();
+    let mut looked_for = BTreeSet::new();
+    let is_of_use = |made: &&Made| made.calls != Calls::Reads || looked_for.insert(made.job);
+    let answered = ledger.made.iter().filter(is_answered).filter(is_of_use).count();
     let used = answered as f64 / (f64::from(capacity) * BUSY.saturating_sub(WARMING_UP).as_secs_f64());
     if used >= bounds::CAPACITY_USED {
         return Ok(());
