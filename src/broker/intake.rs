@@ -26,9 +26,6 @@ const FILL_MAX: Duration = Duration::from_millis(500);
 /// Consumers of a queue are not cancelled sooner than this after the last that was.
 const REST: Duration = Duration::from_millis(500);
 
-/// A queue that has held nothing for this long is quiet: hardly anything is on its way to a consumer that is cancelled then.
-const QUIET: Duration = Duration::from_secs(5);
-
 /// "Lately" means in this stretch of time, and in the one before.
 const STRETCH: Duration = Duration::from_millis(200);
 
@@ -110,8 +107,6 @@ pub(super) struct Intake<C> {
     old: Vec<Arc<Load>>,
     peak: Peak,
     cancelled_at: Option<Instant>,
-    /// When it was last seen to hold anything.
-    busy_at: Instant,
     /// Messages that nobody held when somebody last looked.
     pub(super) ready: u32,
 }
@@ -147,14 +142,7 @@ pub(super) struct QueueConsumer<C> {
 
 impl<C> Default for Intake<C> {
     fn default() -> Self {
-        Self {
-            consumers: Vec::new(),
-            old: Vec::new(),
-            peak: Peak::new(),
-            cancelled_at: None,
-            busy_at: Instant::now(),
-            ready: 0,
-        }
+        Self { consumers: Vec::new(), old: Vec::new(), peak: Peak::new(), cancelled_at: None, ready: 0 }
     }
 }
 
@@ -178,9 +166,6 @@ impl<C> Intake<C> {
         let is_full = |one: &QueueConsumer<C>| one.load.unsettled() >= one.prefetch;
         let unsettled = loads().map(|load| load.unsettled()).sum();
         let peak = self.peak.seen(unsettled);
-        if unsettled > 0 {
-            self.busy_at = Instant::now();
-        }
         Standing {
             claim: old + self.consumers.iter().map(QueueConsumer::claim).sum::<u16>(),
             prefetch: self.consumers.iter().map(|one| one.prefetch).sum(),
@@ -191,13 +176,6 @@ impl<C> Intake<C> {
             has_rested: self.cancelled_at.is_none_or(|at| at.elapsed() >= REST),
             ready: self.ready > 0,
         }
-    }
-}
-
-impl<C> Intake<C> {
-    /// Whether it has held nothing for a while.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.busy_at.elapsed() >= QUIET
     }
 }
 

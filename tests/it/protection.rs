@@ -67,7 +67,11 @@ async fn an_ill_flow_service_is_left_in_peace() {
     scene.settled().await;
     assert_eq!(scene.vhost.depth(&scene.dead_queue()).await, 0);
     assert_eq!(scene.sim.report().await["created"], JOBS);
-    assert_eq!(scene.count("circuit_breakers_open{breaker=\"create\"}").await, 0);
+    // The gauge is brought up to date once a second.
+    eventually("the breaker is closed", PATIENCE, async || {
+        scene.count("circuit_breakers_open{breaker=\"create\"}").await == 0
+    })
+    .await;
 }
 
 #[tokio::test]

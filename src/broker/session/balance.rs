@@ -73,7 +73,7 @@ impl<L: Link> Session<L> {
     async fn gather(&mut self, at: usize) -> Result<Vec<Delivery>, Error> {
         let Some(intake) = self.intakes.get_mut(at) else { return Ok(Vec::new()) };
         let number = intake.consumers.len();
-        let is_scattered = number > CONSUMERS_MAX || (number > 1 && intake.is_quiet());
+        let is_scattered = number > CONSUMERS_MAX || (number > 1 && intake.standing().peak == 0);
         if is_scattered { self.shrink(at, 0).await } else { Ok(Vec::new()) }
     }
 

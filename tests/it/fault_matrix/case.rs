@@ -1,7 +1,7 @@
 //! One case of the matrix: workers in a place of their own on queues of one type, many jobs, and the invariants.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use connection_worker::contract::reply::reply_id;
 use connection_worker::simulator::Options;
@@ -201,12 +201,20 @@ impl Case {
         self.rig.wait_created(before + u64::try_from(number).unwrap()).await;
     }
 
-    /// Waits until the job queue has so many consumers, as the broker counts them.
+    /// Waits until the job queue has had so many consumers for a while, as the broker counts them: while one is started in place
+    /// of several, it has for a moment as many as it will have.
     pub(super) async fn wait_consumers(&self, expected: u32) {
+        const WHILE: Duration = Duration::from_secs(1);
         let queue = self.rig.jobs_queue();
+        let mut since = None;
         eventually("the broker has so many consumers", PATIENCE, async || {
             let consumers = self.rig.vhost.consumers(&queue).await;
-            if consumers == expected { Ok(()) } else { Err(consumers) }
+            if consumers != expected {
+                since = None;
+                return Err(consumers);
+            }
+            let since = *since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= WHILE { Ok(()) } else { Err(consumers) }
         })
         .await;
     }
