@@ -1,7 +1,7 @@
 //! One case of the matrix: workers in a place of their own on queues of one type, many jobs, and the invariants.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use connection_worker::contract::reply::reply_id;
 use connection_worker::simulator::Options;
@@ -11,6 +11,8 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+
+use tokio::time::Instant;
 
 use crate::support::broker::{Broker, Message};
 use crate::support::corner::{ORG, RETRY_TIERS, SANDBOX, SOON, job};
