@@ -11,7 +11,6 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-
 use tokio::time::Instant;
 
 use crate::support::broker::{Broker, Message};
