@@ -3,8 +3,8 @@
 //! A *part* is the smallest thing that can fail by itself: creates of a connection spec in a sandbox, look-ups in a
 //! sandbox, optional checks in a sandbox. Each has a circuit breaker, a concurrency limit that adapts, and a budget for
 //! repeated calls; an organisation has a rate and two breakers for its credentials. What fails in one part says nothing
-//! about another; only while all fail, or nothing comes back from the host at all, probes are spaced out over all parts, and a part
-//! of which nothing is known is tried with one call.
+//! about another; only while all fail, or nothing comes back from the host at all, probes are spaced out over all parts,
+//! and a part of which nothing is known is tried with one call.
 //!
 //! Before a job takes a slot it makes a [`Claim`]: whether its next call could be made. Each call then waits for a
 //! [`Permit`], and tells it how it ended. Jobs that have begun come first, the oldest before all others.

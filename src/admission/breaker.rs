@@ -1,8 +1,8 @@
 //! A circuit breaker for one part of Flow Service. Pure: takes the time as an argument.
 //!
 //! No crate is used for it. The maintained ones (failsafe's successors, tower's layers) wrap a call and know only success
-//! and error; here one answer counts for an organisation and against one sandbox, evidence that arrives later can close a breaker,
-//! and a call that began before the breaker opened must not count against a probe.
+//! and error; here one answer counts for an organisation and against one sandbox, evidence that arrives later can close a
+//! breaker, and a call that began before the breaker opened must not count against a probe.
 
 use std::time::Duration;
 

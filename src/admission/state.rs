@@ -115,13 +115,16 @@ impl State {
             Some(Rejected { reason, retry_at })
         });
         // The first says why, and all of them until when.
-        let held_back = held_back
-            .reduce(|first, other| Rejected { retry_at: first.retry_at.max(other.retry_at), ..first });
-        let is_over_budget =
-            call.operation.is_repeated() && part.breaker.is_closed() && !part.budget.allows(now);
-        held_back.or_else(|| {
-            is_over_budget.then(|| Rejected { reason: Reason::Budget, retry_at: now + BUDGET_WAIT })
-        })
+        let later = |first: Rejected, other: Rejected| first.retry_at.max(other.retry_at);
+        let held_back = held_back.reduce(|first, other| Rejected { retry_at: later(first, other), ..first });
+        if held_back.is_none()
+            && call.operation.is_repeated()
+            && part.breaker.is_closed()
+            && !part.budget.allows(now)
+        {
+            return Some(Rejected { reason: Reason::Budget, retry_at: now + BUDGET_WAIT });
+        }
+        held_back
     }
 
     /// Why calls of a part are held back whose breaker is not closed.

@@ -7,6 +7,9 @@ use super::Tenant;
 /// One slot in this many is never borrowed.
 const RESERVED: u32 = 16;
 
+/// A tenant of which no more jobs wait than this is small beside one that has as many slots.
+const SMALL: u32 = 2;
+
 /// A job that wants a slot.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
@@ -106,7 +109,7 @@ impl Shares {
         let waiting: u32 = demand.members.values().map(|member| member.waiting).sum();
         let has_room = self.in_use + count(self.waiting.len()) < self.slots;
         has_room
-            && waiting <= 2
+            && waiting <= SMALL
             && others.map(|(_, other)| other.in_use).max().is_some_and(|most| demand.in_use <= most)
     }
 

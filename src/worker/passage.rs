@@ -312,6 +312,9 @@ mod tests {
         passage.seen(1, 0, now);
         let later = now + BLOCKED;
         assert!(passage.goes_behind(&tenant("A"), later) && !passage.goes_behind(&tenant("B"), later));
+        let another = Tenant { member: "another".to_owned(), ..tenant("A") };
+        assert!(passage.is_overflowing(&another) && !passage.is_overflowing(&tenant("B")));
+        assert!(!passage.goes_behind(&another, later), "its own part has none there");
         passage.seen(0, 0, later);
         assert!(!passage.goes_behind(&tenant("A"), later), "the overflow is empty");
     }

@@ -57,6 +57,21 @@ async fn it_is_looked_for_again_before_it_is_created_again() {
     assert!(script.counts("lookups_total{result=\"absent\"} 2"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn two_copies_do_not_look_in_step_before_they_create() {
+    let mut pauses = Vec::new();
+    for _ in 0..20 {
+        let script = Script::new([absent(), absent(), created("c-1"), absent()]);
+        let outcome = script.handle(Past { doubt: Doubt::Settled, ..Past::NONE }, None).await;
+        assert_eq!(id_and_recovered(&outcome), ("c-1", false));
+        let finds = script.finds();
+        pauses.push(finds[1] - finds[0]);
+    }
+    let (shortest, longest) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+    assert!(*shortest >= SECOND && *longest <= SECOND * 3 / 2 + Duration::from_millis(5), "{pauses:?}");
+    assert!(*longest >= *shortest + SECOND / 10, "{pauses:?}");
+}
+
 /// Nobody has heard how the call ended, so it may take effect after the first look-ups.
 #[tokio::test(start_paused = true)]
 async fn a_call_without_an_answer_gets_time_to_take_effect() {
