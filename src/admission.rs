@@ -13,7 +13,6 @@
 mod breaker;
 mod budget;
 mod call;
-mod checks;
 mod concurrency;
 mod outcome;
 mod part;
@@ -22,6 +21,7 @@ mod reason;
 mod report;
 mod service;
 mod state;
+mod window;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,13 +35,12 @@ use tracing::{info, warn};
 
 pub use self::breaker::BreakerRules;
 pub use self::call::{Call, Operation};
-pub use self::checks::AdmittedChecks;
 use self::outcome::Transition;
 use self::part::{PartId, Priority};
 pub use self::reason::{BreakerScope, Reason, Rejected};
 pub use self::report::{Figures, HeldBack};
 use self::state::{Admitted, Answer, State};
-use crate::contract::ids::{ImsOrgId, SandboxName};
+use crate::contract::ids::ImsOrgId;
 use crate::flow::Failure;
 use crate::metrics::admission::AdmissionMetrics;
 
@@ -116,7 +115,8 @@ impl Admission {
         let job = calls.first().map_or(0, |call| call.job);
         let mut claim = Claim { inner: Arc::clone(&self.inner), parts: Vec::new(), job, jobs_max: None };
         for call in calls {
-            let (part, jobs_max) = self.inner.state().claim(call, Instant::now())?;
+            let part = PartId::of(call);
+            let jobs_max = self.inner.state().claim(&part, call, Instant::now())?;
             claim.parts.push(part);
             claim.jobs_max = claim.jobs_max.into_iter().chain(jobs_max).min();
         }
@@ -127,22 +127,17 @@ impl Admission {
     pub async fn admit(&self, call: Call<'_>, patience: Duration) -> Result<Permit, Rejected> {
         let inner = &self.inner;
         let asked = Instant::now();
-        let part = inner.state().part_of(&call, asked);
-        let admitted = inner.admitted(&part, &call, asked + patience).await;
+        let admitted = inner.admitted(&PartId::of(&call), &call, asked + patience).await;
         let admitted = admitted.inspect_err(|rejected| inner.metrics.rejected(rejected.reason))?;
         let began = Instant::now();
         inner.metrics.admitted(began - asked);
         Ok(Permit { inner: Arc::clone(inner), admitted: Some(admitted), began })
     }
 
-    /// The job's create has taken effect although its answer was lost.
-    pub fn confirm_create(&self, ims_org_id: &ImsOrgId, sandbox_name: &SandboxName, spec: &str) {
-        let operation = Operation::Create { connection_spec_id: spec, repeated: false };
-        let call = Call { ims_org_id, sandbox_name, operation, needs_token: false, job: 0, begun: true };
-        let mut state = self.inner.state();
-        let part = state.part_of(&call, Instant::now());
-        let transitions = state.confirmed(&part, Instant::now());
-        drop(state);
+    /// This create has taken effect although its answer was lost.
+    pub fn confirm_create(&self, create: &Call<'_>) {
+        let part = PartId::of(create);
+        let transitions = self.inner.state().confirmed(&part, Instant::now());
         self.inner.report(&transitions, &part, None);
     }
 
@@ -175,8 +170,8 @@ impl Inner {
                 Ok(Answer::Wait(due)) => due.unwrap_or(until).min(until),
                 Err(rejected) => return Err(rejected),
             };
-            let priority = Priority { not_begun: !call.begun, job: call.job };
-            waiting.get_or_insert_with(|| Waiting { inner: Arc::clone(self), part: part.clone(), priority });
+            let new = || Waiting { inner: Arc::clone(self), part: part.clone(), priority: call.priority() };
+            waiting.get_or_insert_with(new);
             // Whether it is time or something has ended, the state knows.
             drop(timeout_at(due, notify.notified()).await);
             if Instant::now() >= until {
@@ -192,45 +187,26 @@ impl Inner {
     fn report(&self, transitions: &[Transition], part: &PartId, failure: Option<&Failure>) {
         for Transition { scope, opened } in transitions {
             let breaker = scope.as_str();
-            let ims_org_id = part.ims_org_id.as_ref().map(ImsOrgId::as_str);
-            let sandbox_name = part.sandbox_name.as_ref().map(SandboxName::as_str);
-            let connection_spec_id = part.connection_spec_id();
-            if *scope == BreakerScope::Host {
-                self.tell_host(*opened, failure);
-            } else if *opened {
+            let ims_org_id = (*scope != BreakerScope::Host).then(|| part.ims_org_id.as_str());
+            let of_part = Some(part).filter(|part| part.scope == *scope);
+            let sandbox_name = of_part.map(|part| part.sandbox_name.as_str());
+            let connection_spec_id = of_part.and_then(|part| part.connection_spec_id.as_deref());
+            let message = match (scope, opened) {
+                (BreakerScope::Host, true) => "Flow Service cannot be reached: no call could be sent lately",
+                (BreakerScope::Host, false) => "Flow Service can be reached again",
+                (_, true) => "circuit breaker opened: these calls fail and are held back, others go on",
+                (_, false) => "circuit breaker closed: these calls succeed again",
+            };
+            if *opened {
                 self.metrics.opened(*scope);
                 let error = failure.map(tracing::field::display);
-                warn!(
-                    breaker,
-                    ims_org_id,
-                    sandbox_name,
-                    connection_spec_id,
-                    error,
-                    "circuit breaker opened: these calls fail and are held back, others go on"
-                );
+                warn!(breaker, ims_org_id, sandbox_name, connection_spec_id, error, "{message}");
             } else {
-                info!(
-                    breaker,
-                    ims_org_id,
-                    sandbox_name,
-                    connection_spec_id,
-                    "circuit breaker closed: these calls succeed again"
-                );
+                info!(breaker, ims_org_id, sandbox_name, connection_spec_id, "{message}");
             }
         }
         if !transitions.is_empty() {
             self.changed.notify_waiters();
-        }
-    }
-
-    fn tell_host(&self, unreachable: bool, failure: Option<&Failure>) {
-        let breaker = BreakerScope::Host.as_str();
-        if unreachable {
-            self.metrics.opened(BreakerScope::Host);
-            let error = failure.map(tracing::field::display);
-            warn!(breaker, error, "Flow Service cannot be reached: no call of anybody could be sent lately");
-        } else {
-            info!(breaker, "Flow Service can be reached again");
         }
     }
 }

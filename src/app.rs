@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, Readiness};
-use crate::admission::{Admission, AdmittedChecks};
+use crate::admission::Admission;
 use crate::broker;
 use crate::broker::rabbitmq::RabbitMq;
 use crate::broker::session::{Session, SessionSettings};
 use crate::broker::topology::DELIVERY_LIMIT;
-use crate::checks::Checks;
+use crate::checks::{AdmittedChecks, Checks};
 use crate::config::{Access, RunConfig};
 use crate::flow::client::FlowClient;
 use crate::flow::token::{ImsClient, Keyring, TokenSource};

@@ -4,6 +4,7 @@
 //! Only a job that Flow Service would certainly refuse is refused here; whatever cannot be known is left to it. Knows
 //! neither AMQP nor HTTP.
 
+mod admitted;
 mod schema;
 mod specs;
 mod validate;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+pub use self::admitted::AdmittedChecks;
 pub use self::validate::FETCH_TIMEOUT;
 pub use self::verify::{Verdict, Verification};
 

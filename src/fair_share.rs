@@ -26,150 +26,98 @@ pub struct Tenant {
 /// Hands out slots. Clones share them.
 #[derive(Debug, Clone)]
 pub struct FairShare {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    shares: Shares,
-    /// Those that wait, by the number of their request.
-    waiting: BTreeMap<u64, Arc<Notify>>,
-    requests: u64,
+    shares: Arc<Mutex<Shares>>,
 }
 
 impl FairShare {
     /// Shares out this many slots.
     pub fn new(slots: u16) -> Self {
-        let shares = Shares::new(u32::from(slots));
-        let state = State { shares, waiting: BTreeMap::new(), requests: 0 };
-        Self { inner: Arc::new(Inner { state: Mutex::new(state) }) }
+        Self { shares: Arc::new(Mutex::new(Shares::new(u32::from(slots)))) }
     }
 
-    /// Asks for a slot, of which the tenant is to have no more than `max`, if that is given.
-    pub fn request(&self, tenant: Tenant, max: Option<u32>) -> SlotRequest {
-        let mut state = self.inner.state();
-        state.requests += 1;
-        let number = state.requests;
-        let request = Request { number, tenant, max: max.unwrap_or(u32::MAX) };
-        let granted = state.shares.request(&request);
-        let notify = Arc::new(Notify::new());
-        if !granted {
-            state.waiting.insert(number, Arc::clone(&notify));
+    /// A slot, of which the tenant is to have no more than `max`, if that is given; or a place among those that wait for one.
+    pub fn request(&self, tenant: Tenant, max: Option<u32>) -> Result<Slot, SlotRequest> {
+        let (shares, granted) = (Arc::clone(&self.shares), Arc::new(Notify::new()));
+        let request = Request { tenant, max: max.unwrap_or(u32::MAX), granted };
+        match lock(&self.shares).request(&request) {
+            None => Ok(Slot { shares, tenant: request.tenant }),
+            Some(number) => Err(SlotRequest { shares, waiting: Some((number, request)) }),
         }
-        drop(state);
-        SlotRequest { inner: Arc::clone(&self.inner), request: Some(request), notify, granted }
     }
 
     /// Keeps this many slots from being borrowed: room for jobs to be looked through, besides those that are always kept.
     pub fn keep_free(&self, slots: u32) {
-        let mut state = self.inner.state();
-        let granted = state.shares.keep_free(slots);
-        state.grant(granted);
+        lock(&self.shares).keep_free(slots);
     }
 
     /// Whether the tenant has less than its share, even if another one came, or much less than another one has.
     pub fn is_entitled(&self, tenant: &Tenant) -> bool {
-        self.inner.state().shares.is_entitled(tenant)
+        lock(&self.shares).is_entitled(tenant)
     }
 
     /// Whether jobs have all the slots.
     pub fn is_full(&self) -> bool {
-        self.inner.state().shares.is_full()
+        lock(&self.shares).is_full()
     }
 
     /// Whether at most two jobs of the tenant wait, and another tenant has no fewer slots; and all that wait leave room for one
     /// that comes.
     pub fn is_small(&self, tenant: &Tenant) -> bool {
-        self.inner.state().shares.is_small(tenant)
+        lock(&self.shares).is_small(tenant)
     }
 
     /// Slots that jobs have now, by tenant.
     pub fn in_use(&self) -> BTreeMap<String, u32> {
-        self.inner.state().shares.in_use()
+        lock(&self.shares).in_use()
     }
 }
 
-impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(shares: &Mutex<Shares>) -> MutexGuard<'_, Shares> {
+    shares.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl State {
-    fn grant(&mut self, numbers: Vec<u64>) {
-        for number in numbers {
-            if let Some(notify) = self.waiting.remove(&number) {
-                notify.notify_one();
-            }
-        }
-    }
-}
-
-/// A request for a slot: granted, or waiting for it. Dropped, it does not wait any more.
+/// A request for a slot that waits. Dropped, it does not any more.
 #[derive(Debug)]
 pub struct SlotRequest {
-    inner: Arc<Inner>,
-    request: Option<Request>,
-    notify: Arc<Notify>,
-    granted: bool,
+    shares: Arc<Mutex<Shares>>,
+    waiting: Option<(u64, Request)>,
 }
 
 impl SlotRequest {
-    /// Whether it was granted at once, or waited for.
-    pub fn is_granted(&self) -> bool {
-        self.granted
-    }
-
     /// Whether it waits because its tenant has as many slots as it is to have.
     pub fn is_at_max(&self) -> bool {
-        let is_at_max = |request| self.inner.state().shares.is_at_max(request);
-        !self.granted && self.request.as_ref().is_some_and(is_at_max)
+        self.waiting.as_ref().is_some_and(|(_, request)| lock(&self.shares).is_at_max(request))
     }
 
-    /// Waits until the slot is granted. Safe to drop and call again.
-    pub async fn granted(&mut self) {
-        if !self.granted {
-            self.notify.notified().await;
-            self.granted = true;
+    /// Waits for the slot, which there is only once. Safe to drop and call again.
+    pub async fn granted(&mut self) -> Slot {
+        if let Some((_, request)) = &self.waiting {
+            request.granted.notified().await;
         }
-    }
-
-    /// The slot of a request that was granted.
-    pub fn into_slot(mut self) -> Option<Slot> {
-        let request = self.request.take_if(|_| self.granted)?;
-        Some(Slot { inner: Arc::clone(&self.inner), tenant: request.tenant })
+        match self.waiting.take() {
+            Some((_, request)) => Slot { shares: Arc::clone(&self.shares), tenant: request.tenant },
+            None => std::future::pending().await,
+        }
     }
 }
 
 impl Drop for SlotRequest {
     fn drop(&mut self) {
-        let Some(request) = self.request.take() else { return };
-        let mut state = self.inner.state();
-        let granted = match state.waiting.remove(&request.number) {
-            Some(_) => state.shares.withdraw(&request),
-            // It was granted meanwhile, and nobody took it.
-            None => state.shares.release(&request.tenant),
-        };
-        state.grant(granted);
+        if let Some((number, request)) = self.waiting.take() {
+            lock(&self.shares).withdraw(number, &request);
+        }
     }
 }
 
 /// A slot, until it is dropped.
 #[derive(Debug)]
 pub struct Slot {
-    inner: Arc<Inner>,
+    shares: Arc<Mutex<Shares>>,
     tenant: Tenant,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut state = self.inner.state();
-        let granted = state.shares.release(&self.tenant);
-        state.grant(granted);
+        lock(&self.shares).release(&self.tenant);
     }
 }

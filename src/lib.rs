@@ -47,7 +47,7 @@
 //! * Imports point one way: `contract` knows only `sources` and `sealing`, and those and `retry` nothing of the rest; `flow` and
 //!   `broker` know those and `metrics` (which borrows names of theirs for its labels); `traces` knows `retry` and `metrics`,
 //!   and `flow`, `handler` and `worker` know `traces`; `admission` knows `flow`; `fair_share` nothing of the rest; `handler` and
-//!   `checks` know the trait [`flow::FlowApi`], and `handler` the `admission`; `organisations` borrows from `flow` and `admission`
+//!   `checks` know the trait [`flow::FlowApi`] and `admission`; `organisations` borrows from `flow` and `admission`
 //!   what an organisation consists of; `worker` knows those, `fair_share` and `broker`; `admin` shows what `metrics` and
 //!   `admission` know; `reload` knows what it exchanges; `app` all.
 //! * lapin is named only under `broker`, reqwest only under `flow` and where traces are sent, the environment only in `config`.

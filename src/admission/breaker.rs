@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The window is forgotten in this many steps, not all at once.
-const PARTS: u32 = 10;
+use super::window::WindowCount;
 
 /// A share of fewer calls than this says nothing.
-const CALLS_MIN: u32 = 50;
+const CALLS_MIN: f64 = 50.0;
 
 /// A random share of the pause before a probe, up to this one, is left out, so that workers do not probe together.
 const JITTER: f64 = 0.25;
@@ -58,7 +57,7 @@ pub(super) struct Breaker {
 
 #[derive(Debug)]
 enum State {
-    Closed(Window),
+    Closed(Calls),
     /// One job probes: it has a call in flight, or is about to.
     HalfOpen {
         prober: Option<(JobNumber, Instant)>,
@@ -70,7 +69,7 @@ enum State {
 
 impl Breaker {
     pub(super) fn new(rules: BreakerRules, now: Instant) -> Self {
-        let state = State::Closed(Window::new(rules.window, now));
+        let state = State::Closed(Calls::new(rules.window, now));
         Self { rules, state, generation: 0, pauses: 0, closed_at: now, opened_at: now }
     }
 
@@ -124,7 +123,7 @@ impl Breaker {
     /// A call succeeded.
     pub(super) fn record_success(&mut self, ticket: Ticket, now: Instant) {
         match &mut self.state {
-            State::Closed(window) => window.count(now, false),
+            State::Closed(calls) => calls.count(now, false),
             State::HalfOpen { .. } if ticket.0 == self.generation => self.close(now),
             State::HalfOpen { .. } | State::Open { .. } => {}
         }
@@ -136,12 +135,11 @@ impl Breaker {
             return;
         }
         let opens = match &mut self.state {
-            State::Closed(window) => {
-                window.count(now, true);
-                let too_many = |window: &mut Window| {
-                    window.in_a_row >= self.rules.failures || window.share(now) >= self.rules.ratio
-                };
-                self.rules.failures > 0 && too_many(window)
+            State::Closed(calls) => {
+                calls.count(now, true);
+                let too_many = calls.failures_in_a_row >= self.rules.failures
+                    || calls.failed_share(now) >= self.rules.ratio;
+                self.rules.failures > 0 && too_many
             }
             State::HalfOpen { .. } => true,
             State::Open { .. } => false,
@@ -183,7 +181,7 @@ impl Breaker {
     /// Closes it, whatever was counted.
     pub(super) fn close(&mut self, now: Instant) {
         self.closed_at = now;
-        self.change(State::Closed(Window::new(self.rules.window, now)));
+        self.change(State::Closed(Calls::new(self.rules.window, now)));
     }
 
     fn change(&mut self, state: State) {
@@ -192,59 +190,32 @@ impl Breaker {
     }
 }
 
-/// The calls of the last while.
+/// The calls since it closed.
 #[derive(Debug)]
-struct Window {
-    part: Duration,
-    parts: [Part; PARTS as usize],
-    /// When the newest part began, and which it is.
-    began: Instant,
-    newest: usize,
-    in_a_row: u32,
+struct Calls {
+    all: WindowCount,
+    failures: WindowCount,
+    failures_in_a_row: u32,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Part {
-    calls: u32,
-    failures: u32,
-}
-
-impl Window {
-    fn new(length: Duration, now: Instant) -> Self {
-        let part = (length / PARTS).max(Duration::from_millis(1));
-        Self { part, parts: [Part::default(); PARTS as usize], began: now, newest: 0, in_a_row: 0 }
+impl Calls {
+    fn new(window: Duration, now: Instant) -> Self {
+        let none = || WindowCount::new(window, now);
+        Self { all: none(), failures: none(), failures_in_a_row: 0 }
     }
 
     fn count(&mut self, now: Instant, failed: bool) {
-        self.forget(now);
-        if let Some(part) = self.parts.get_mut(self.newest) {
-            part.calls = part.calls.saturating_add(1);
-            part.failures = part.failures.saturating_add(u32::from(failed));
+        self.all.add(now);
+        self.failures_in_a_row = if failed { self.failures_in_a_row.saturating_add(1) } else { 0 };
+        if failed {
+            self.failures.add(now);
         }
-        self.in_a_row = if failed { self.in_a_row.saturating_add(1) } else { 0 };
     }
 
-    /// The share of failures; none if there were too few calls.
-    fn share(&mut self, now: Instant) -> f64 {
-        self.forget(now);
-        let sum = |of: fn(&Part) -> u32| self.parts.iter().map(of).fold(0, u32::saturating_add);
-        let (calls, failures) = (sum(|part| part.calls), sum(|part| part.failures));
-        if calls < CALLS_MIN { 0.0 } else { f64::from(failures) / f64::from(calls) }
-    }
-
-    fn forget(&mut self, now: Instant) {
-        for _ in 0..PARTS {
-            if now.saturating_duration_since(self.began) < self.part {
-                return;
-            }
-            self.began += self.part;
-            self.newest = (self.newest + 1) % self.parts.len();
-            if let Some(part) = self.parts.get_mut(self.newest) {
-                *part = Part::default();
-            }
-        }
-        // Nothing of it is left.
-        self.began = now;
+    /// The share of recent calls that failed; none if there were too few.
+    fn failed_share(&mut self, now: Instant) -> f64 {
+        let all = self.all.value(now);
+        if all < CALLS_MIN { 0.0 } else { self.failures.value(now) / all }
     }
 }
 
@@ -322,7 +293,7 @@ mod tests {
             call(&mut breaker, true);
             call(&mut breaker, false);
         }
-        advance(SECOND * 11).await;
+        advance(SECOND * 20).await;
         for _ in 0..24 {
             call(&mut breaker, true);
             call(&mut breaker, false);

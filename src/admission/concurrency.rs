@@ -110,9 +110,6 @@ impl ConcurrencyLimit {
 
     /// A call was answered, as it should be or with a refusal.
     pub(super) fn record_success(&mut self, began: Instant, now: Instant) {
-        if !self.adaptive {
-            return;
-        }
         let took = now.saturating_duration_since(began).as_secs_f64();
         let fast = self.fast.map_or(took, |fast| fast + EWMA_WEIGHT * (took - fast));
         if self.fast.replace(fast).is_none() {
@@ -126,9 +123,7 @@ impl ConcurrencyLimit {
 
     /// A call ended as it does when the other side has too much to do.
     pub(super) fn record_overload(&mut self, began: Instant, now: Instant) {
-        if self.adaptive {
-            self.ended(began, now, true);
-        }
+        self.ended(began, now, true);
     }
 
     fn ended(&mut self, began: Instant, now: Instant, failed: bool) {
@@ -140,7 +135,7 @@ impl ConcurrencyLimit {
         let usually = Duration::try_from_secs_f64(self.fast.unwrap_or_default()).unwrap_or(MAX_STEP);
         let passed = now.saturating_duration_since(self.step.began);
         let enough = f64::from(self.step.calls) * 2.0 >= self.now || passed >= MAX_STEP;
-        if enough && passed >= usually.clamp(MIN_STEP, MAX_STEP) {
+        if self.adaptive && enough && passed >= usually.clamp(MIN_STEP, MAX_STEP) {
             self.change(now);
         }
     }

@@ -11,11 +11,8 @@ use super::breaker::{Breaker, BreakerRules, JobNumber};
 use super::budget::Budget;
 use super::concurrency::{ConcurrencyLimit, whole};
 use super::rate::AdaptiveRate;
-use super::{AdmissionRules, Call, Operation, OrgLimits};
+use super::{AdmissionRules, BreakerScope, Call, Operation, OrgLimits};
 use crate::contract::ids::{ImsOrgId, SandboxName};
-
-/// What has not been used for this long is forgotten when others need its place.
-const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// A credential counts as refused after this many refusals without a success between them: a single one can be a slip.
 const REFUSALS: u32 = 2;
@@ -27,51 +24,27 @@ const JOBS_AHEAD: Duration = Duration::from_secs(3);
 /// But not fewer than this.
 const JOBS_MIN: f64 = 4.0;
 
-/// What a call does. Reads and writes fail apart, and so do checks that no job depends on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    /// Creates connections of this connection spec.
-    Create(String),
-    /// Looks connections up.
-    LookUp,
-    /// Optional checks: connection specs, and how a new connection fares.
-    Check,
-}
-
-/// A part, by name.
+/// A part, by name. Reads and writes fail apart, and so do checks that no job depends on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PartId {
-    /// `None` stands for all organisations beyond those that can be remembered.
-    pub(super) ims_org_id: Option<ImsOrgId>,
-    pub(super) sandbox_name: Option<SandboxName>,
-    pub(super) kind: Kind,
+    pub(super) ims_org_id: ImsOrgId,
+    pub(super) sandbox_name: SandboxName,
+    /// Creates, look-ups or checks.
+    pub(super) scope: BreakerScope,
+    /// What is created; nothing for look-ups and checks.
+    pub(super) connection_spec_id: Option<String>,
 }
 
 impl PartId {
     pub(super) fn of(call: &Call<'_>) -> Self {
-        let kind = match call.operation {
-            Operation::Create { connection_spec_id, .. } => Kind::Create(connection_spec_id.to_owned()),
-            Operation::LookUp => Kind::LookUp,
-            Operation::Check => Kind::Check,
+        let (scope, connection_spec_id) = match call.operation {
+            Operation::Create { connection_spec_id, .. } => (BreakerScope::Create, Some(connection_spec_id)),
+            Operation::LookUp => (BreakerScope::LookUp, None),
+            Operation::Check => (BreakerScope::Check, None),
         };
-        Self {
-            ims_org_id: Some(call.ims_org_id.clone()),
-            sandbox_name: Some(call.sandbox_name.clone()),
-            kind,
-        }
-    }
-
-    /// Stands for all parts that cannot be remembered one by one.
-    pub(super) fn among_others(self) -> Self {
-        let kind = match self.kind {
-            Kind::Create(_) => Kind::Create(String::new()),
-            kind => kind,
-        };
-        Self { ims_org_id: None, sandbox_name: None, kind }
-    }
-
-    pub(super) fn is_create(&self) -> bool {
-        matches!(self.kind, Kind::Create(_))
+        let connection_spec_id = connection_spec_id.map(str::to_owned);
+        let (ims_org_id, sandbox_name) = (call.ims_org_id.clone(), call.sandbox_name.clone());
+        Self { ims_org_id, sandbox_name, scope, connection_spec_id }
     }
 }
 
@@ -100,12 +73,6 @@ impl Part {
             used_at: now,
         }
     }
-
-    pub(super) fn is_forgettable(&self, now: Instant) -> bool {
-        self.in_flight == 0
-            && self.breaker.is_closed()
-            && now.saturating_duration_since(self.used_at) >= FORGET_AFTER
-    }
 }
 
 /// A call that waits for its permit.
@@ -133,12 +100,12 @@ pub(super) struct Organisation {
     /// Whether its credentials are accepted.
     pub(super) credentials: Breaker,
     pub(super) waiting: BTreeMap<Priority, Waiter>,
+    /// When a create last succeeded.
     pub(super) created_at: Option<Instant>,
-    used_at: Instant,
 }
 
 impl Organisation {
-    pub(super) fn new(ims_org_id: Option<&ImsOrgId>, rules: &AdmissionRules, now: Instant) -> Self {
+    pub(super) fn new(ims_org_id: &ImsOrgId, rules: &AdmissionRules, now: Instant) -> Self {
         let (max_in_flight, rate) = rules.limits_of(ims_org_id);
         let refusals = BreakerRules { failures: REFUSALS, ratio: f64::INFINITY, ..rules.breaker };
         Self {
@@ -149,20 +116,11 @@ impl Organisation {
             credentials: Breaker::new(refusals, now),
             waiting: BTreeMap::new(),
             created_at: None,
-            used_at: now,
         }
     }
 
-    pub(super) fn touch(&mut self, now: Instant) {
-        self.used_at = now;
-    }
-
-    pub(super) fn is_forgettable(&self, now: Instant) -> bool {
-        self.in_flight == 0
-            && self.waiting.is_empty()
-            && self.token.is_closed()
-            && self.credentials.is_closed()
-            && now.saturating_duration_since(self.used_at) >= FORGET_AFTER
+    pub(super) fn is_in_use(&self) -> bool {
+        self.in_flight > 0 || !self.waiting.is_empty()
     }
 
     /// The most jobs that there is any use in having in flight, if calls are scarce.
@@ -174,8 +132,8 @@ impl Organisation {
 
 impl AdmissionRules {
     /// Most calls of an organisation at a time, and in a second, if there is such a limit.
-    pub(super) fn limits_of(&self, ims_org_id: Option<&ImsOrgId>) -> (u32, Option<f64>) {
-        let own = ims_org_id.and_then(|id| self.organisations.get(id)).copied();
+    pub(super) fn limits_of(&self, ims_org_id: &ImsOrgId) -> (u32, Option<f64>) {
+        let own = self.organisations.get(ims_org_id).copied();
         let OrgLimits { concurrency, rate } = own.unwrap_or_default();
         (u32::from(concurrency.unwrap_or(self.concurrency)), rate.or(self.rate))
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::window::WindowCount;
+
 /// The rate after a 429, as a share of the one that was too high. The AWS SDKs cut to 0.7; with 0.85 the mean over a cycle
 /// stays above nine tenths.
 const DECREASE_FACTOR: f64 = 0.85;
@@ -43,6 +45,11 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// And no longer than this: after it one call finds out whether more are allowed.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A shorter time than this says nothing about a rate, in seconds.
+const MIN_SAMPLE: f64 = 0.2;
+
 /// A pace that adapts.
 #[derive(Debug)]
 pub(super) struct AdaptiveRate {
@@ -52,7 +59,9 @@ pub(super) struct AdaptiveRate {
     learned: Option<Learned>,
     /// When the next call is due at an even pace.
     next: Instant,
-    meter: Meter,
+    /// Answers in the last second, and since when they are counted.
+    answers: WindowCount,
+    began: Instant,
 }
 
 /// A rate that 429s have taught.
@@ -68,7 +77,14 @@ struct Learned {
 impl AdaptiveRate {
     /// No limit, or a fixed one in calls per second. A longer `Retry-After` than `longest_pause` is cut to that.
     pub(super) fn new(fixed: Option<f64>, longest_pause: Duration, now: Instant) -> Self {
-        Self { fixed, longest_pause, learned: None, next: now, meter: Meter::new(now) }
+        Self {
+            fixed,
+            longest_pause,
+            learned: None,
+            next: now,
+            answers: WindowCount::new(SECOND, now),
+            began: now,
+        }
     }
 
     /// From now on no fixed limit, or this one in calls per second. What 429s have taught holds.
@@ -78,8 +94,9 @@ impl AdaptiveRate {
 
     /// Calls per second that may be made now, if there is a limit.
     pub(super) fn rate(&mut self, now: Instant) -> Option<f64> {
+        let used = self.used(now);
         if let Some(learned) = &mut self.learned {
-            learned.grow(now, self.meter.rate(now));
+            learned.grow(now, used);
         }
         self.learned.take_if(|learned| now.saturating_duration_since(learned.at) >= FORGET_AFTER);
         match (self.fixed, self.learned.as_ref().map(|learned| learned.rate)) {
@@ -101,12 +118,12 @@ impl AdaptiveRate {
 
     /// A call was answered and not with a 429.
     pub(super) fn record_answer(&mut self, now: Instant) {
-        self.meter.count(now);
+        self.answers.add(now);
     }
 
     /// A call that began then was answered with a 429.
     pub(super) fn record_throttled(&mut self, began: Instant, retry_after: Option<Duration>, now: Instant) {
-        let measured = self.meter.rate(now);
+        let measured = self.used(now);
         let too_high = match &mut self.learned {
             // What was begun before the rate fell says nothing about it, nor what was begun right after: gateways count by the
             // second.
@@ -127,6 +144,12 @@ impl AdaptiveRate {
             self.next = self.next.max(now + pause.min(self.longest_pause).min(PAUSE_MAX));
         }
     }
+
+    /// Answers per second, lately.
+    fn used(&mut self, now: Instant) -> f64 {
+        let counted_for = now.saturating_duration_since(self.began).as_secs_f64();
+        self.answers.value(now) / counted_for.clamp(MIN_SAMPLE, 1.0)
+    }
 }
 
 impl Learned {
@@ -142,51 +165,6 @@ impl Learned {
         // What it has grown to it keeps while nothing is called: jobs that wait come back in waves.
         let most = (used * MAX_OVER_USAGE).max(self.too_high).max(self.rate);
         self.rate = curve.clamp(MIN_RATE, most);
-    }
-}
-
-/// Answers per second, over the last one or two seconds.
-#[derive(Debug)]
-struct Meter {
-    began: Instant,
-    count: f64,
-    /// The rate of the second before.
-    before: Option<f64>,
-}
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// A shorter time than this says nothing about a rate.
-const MIN_SAMPLE: f64 = 0.2;
-
-impl Meter {
-    fn new(now: Instant) -> Self {
-        Self { began: now, count: 0.0, before: None }
-    }
-
-    fn count(&mut self, now: Instant) {
-        self.roll(now);
-        self.count += 1.0;
-    }
-
-    fn rate(&mut self, now: Instant) -> f64 {
-        self.roll(now);
-        let passed = now.saturating_duration_since(self.began).as_secs_f64();
-        match self.before {
-            Some(before) => before * (1.0 - passed) + self.count,
-            None => self.count / passed.max(MIN_SAMPLE),
-        }
-    }
-
-    fn roll(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.began);
-        if passed < SECOND {
-            return;
-        }
-        let whole = passed < SECOND * 2;
-        self.before = Some(if whole { self.count } else { 0.0 });
-        self.began = if whole { self.began + SECOND } else { now };
-        self.count = 0.0;
     }
 }
 

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::part::PartId;
+use super::BreakerScope;
+use super::part::{Part, PartId};
 use super::state::State;
 use crate::contract::ids::ImsOrgId;
+use crate::flow::FailureKind;
 
 /// A create that succeeded this recently shows that Flow Service as a whole is there.
 const RECENT_CREATE: Duration = Duration::from_secs(10);
@@ -17,18 +19,30 @@ pub(super) struct Unsent {
     calls: u32,
     /// When the first of them ended, and whose it was.
     since: Instant,
-    of: Option<ImsOrgId>,
+    of: ImsOrgId,
     /// Whether others' calls could not be sent either.
     of_several: bool,
 }
 
 impl State {
-    /// A call could not be sent.
-    pub(super) fn record_unsent(&mut self, of: Option<&ImsOrgId>, now: Instant) {
-        let new = || Unsent { calls: 0, since: now, of: of.cloned(), of_several: false };
-        let unsent = self.unsent.get_or_insert_with(new);
-        unsent.calls = unsent.calls.saturating_add(1);
-        unsent.of_several |= unsent.of.as_ref() != of;
+    /// A call of this organisation has ended like this.
+    pub(super) fn record_host(&mut self, of: &ImsOrgId, ended: Option<FailureKind>, now: Instant) {
+        match ended {
+            Some(FailureKind::NotSent) => {
+                let new = || Unsent { calls: 0, since: now, of: of.clone(), of_several: false };
+                let unsent = self.unsent.get_or_insert_with(new);
+                unsent.calls = unsent.calls.saturating_add(1);
+                unsent.of_several |= unsent.of != *of;
+            }
+            // The last two may be the word of IMS.
+            Some(
+                FailureKind::Timeout
+                | FailureKind::NoAnswer
+                | FailureKind::TokenUnavailable
+                | FailureKind::CredentialsRefused,
+            ) => {}
+            _ => self.unsent = None,
+        }
     }
 
     /// Since when nothing has come back from the host, whoever called, if that is so.
@@ -44,21 +58,24 @@ impl State {
         if self.host_unreachable_since().is_some() {
             return true;
         }
-        let recent = |at: Instant| now.saturating_duration_since(at) < RECENT_CREATE;
-        if self.organisations.values().filter_map(|organisation| organisation.created_at).any(recent) {
+        if self.organisations.values().any(|organisation| is_recent(organisation.created_at, now)) {
             return false;
         }
-        let failing = self.parts.iter().filter(|(id, part)| id.is_create() && !part.breaker.is_closed());
-        let mut failing: Vec<_> = failing.map(|(id, _)| &id.ims_org_id).collect();
+        let fails =
+            |(id, part): &(&PartId, &Part)| id.scope == BreakerScope::Create && !part.breaker.is_closed();
+        let mut failing: Vec<_> = self.parts.iter().filter(fails).map(|(id, _)| &id.ims_org_id).collect();
         failing.dedup();
         failing.len() >= 2.min(self.organisations.len()) && !failing.is_empty()
     }
 
     /// Whether Flow Service as a whole fails, and nothing speaks for this part: then one call finds out.
     pub(super) fn fails_with_all(&self, id: &PartId, now: Instant) -> bool {
-        let recent = |at: Instant| now.saturating_duration_since(at) < RECENT_CREATE;
         let Some(part) = self.parts.get(id) else { return false };
-        let works = part.breaker.is_closed() && (!id.is_create() || part.succeeded_at.is_some_and(recent));
-        !works && self.is_service_failing(now)
+        let works = id.scope != BreakerScope::Create || is_recent(part.succeeded_at, now);
+        !(works && part.breaker.is_closed()) && self.is_service_failing(now)
     }
+}
+
+fn is_recent(success: Option<Instant>, now: Instant) -> bool {
+    success.is_some_and(|at| now.saturating_duration_since(at) < RECENT_CREATE)
 }

@@ -1,6 +1,9 @@
 //! Who may have how many slots. Pure, and without a clock: only present demand counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use super::Tenant;
 
@@ -13,11 +16,11 @@ const SMALL: u32 = 2;
 /// A job that wants a slot.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    /// Requests wait in the order of their numbers.
-    pub(super) number: u64,
     pub(super) tenant: Tenant,
     /// The most that the tenant is to have.
     pub(super) max: u32,
+    /// Notified when it is granted after a wait.
+    pub(super) granted: Arc<Notify>,
 }
 
 /// The slots, and who has them.
@@ -29,7 +32,9 @@ pub(super) struct Shares {
     in_use: u32,
     /// Those that have jobs here now.
     tenants: BTreeMap<String, Demand>,
+    /// In the order in which they came.
     waiting: BTreeMap<u64, Request>,
+    requests: u64,
 }
 
 /// What a tenant has and wants.
@@ -48,32 +53,35 @@ struct Member {
 impl Shares {
     pub(super) fn new(slots: u32) -> Self {
         let reserved = always_reserved(slots);
-        Self { slots, reserved, in_use: 0, tenants: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self { slots, reserved, in_use: 0, tenants: BTreeMap::new(), waiting: BTreeMap::new(), requests: 0 }
     }
 
-    /// Grants a slot at once if one may be had, and else lets the request wait; whether it was granted.
-    pub(super) fn request(&mut self, request: &Request) -> bool {
+    /// Grants a slot at once if one may be had; else the request waits under this number.
+    pub(super) fn request(&mut self, request: &Request) -> Option<u64> {
         self.member(&request.tenant).waiting += 1;
         // Whoever waits longer, and could go on, has been granted its slot already.
-        if self.may_have(&request.tenant, request.max) {
+        if self.may_have(request) {
             self.grant(&request.tenant);
-            return true;
+            return None;
         }
-        self.waiting.insert(request.number, request.clone());
-        false
+        self.requests += 1;
+        self.waiting.insert(self.requests, request.clone());
+        Some(self.requests)
     }
 
-    /// A job does not want its slot any more; gives the requests that are granted now.
-    pub(super) fn withdraw(&mut self, request: &Request) -> Vec<u64> {
-        self.waiting.remove(&request.number);
+    /// A job does not want its slot any more; it may have been granted meanwhile.
+    pub(super) fn withdraw(&mut self, number: u64, request: &Request) {
+        if self.waiting.remove(&number).is_none() {
+            return self.release(&request.tenant);
+        }
         let member = self.member(&request.tenant);
         member.waiting = member.waiting.saturating_sub(1);
         self.forget_if_idle(&request.tenant);
-        self.grant_waiting()
+        self.grant_waiting();
     }
 
-    /// A job has ended; gives the requests that are granted now.
-    pub(super) fn release(&mut self, tenant: &Tenant) -> Vec<u64> {
+    /// A job has ended.
+    pub(super) fn release(&mut self, tenant: &Tenant) {
         self.in_use = self.in_use.saturating_sub(1);
         if let Some(demand) = self.tenants.get_mut(&tenant.name) {
             demand.in_use = demand.in_use.saturating_sub(1);
@@ -81,13 +89,13 @@ impl Shares {
         let member = self.member(tenant);
         member.in_use = member.in_use.saturating_sub(1);
         self.forget_if_idle(tenant);
-        self.grant_waiting()
+        self.grant_waiting();
     }
 
-    /// Keeps at least this many slots from being borrowed; gives the requests that are granted now.
-    pub(super) fn keep_free(&mut self, slots: u32) -> Vec<u64> {
+    /// Keeps at least this many slots from being borrowed.
+    pub(super) fn keep_free(&mut self, slots: u32) {
         self.reserved = slots.clamp(always_reserved(self.slots), self.slots / 2 + 1);
-        self.grant_waiting()
+        self.grant_waiting();
     }
 
     /// Whether the tenant has less than its share, even if another one came, or much less than another one has.
@@ -131,13 +139,13 @@ impl Shares {
         self.tenants.iter().map(|(name, demand)| (name.clone(), demand.in_use)).collect()
     }
 
-    /// Whether a job of this tenant may have a slot: one of its own share, or a borrowed one.
-    fn may_have(&self, tenant: &Tenant, max: u32) -> bool {
-        let Some(demand) = self.tenants.get(&tenant.name) else { return false };
-        let own = demand.members.get(&tenant.member).copied().unwrap_or_default();
+    /// Whether it may have a slot: one of its own share, or a borrowed one.
+    fn may_have(&self, request: &Request) -> bool {
+        let Some(demand) = self.tenants.get(&request.tenant.name) else { return false };
+        let own = demand.members.get(&request.tenant.member).copied().unwrap_or_default();
         let share = self.share(self.tenants.len(), demand.members.len());
         let limit = if own.in_use < share { self.slots } else { self.slots - self.reserved };
-        self.in_use < limit && demand.in_use < max
+        self.in_use < limit && demand.in_use < request.max
     }
 
     fn grant(&mut self, tenant: &Tenant) {
@@ -151,19 +159,15 @@ impl Shares {
     }
 
     /// First to those that have the least, and to them in the order in which they came.
-    fn grant_waiting(&mut self) -> Vec<u64> {
-        let mut granted = Vec::new();
+    fn grant_waiting(&mut self) {
         while self.in_use < self.slots {
-            let may_have = |request: &&Request| self.may_have(&request.tenant, request.max);
-            let next = self.waiting.values().filter(may_have).min_by_key(|request| self.has(&request.tenant));
-            let Some(next) = next.map(|request| request.number).and_then(|it| self.waiting.remove(&it))
-            else {
-                break;
-            };
+            let may_have = self.waiting.iter().filter(|(_, request)| self.may_have(request));
+            let next =
+                may_have.min_by_key(|(_, request)| self.has(&request.tenant)).map(|(number, _)| *number);
+            let Some(next) = next.and_then(|number| self.waiting.remove(&number)) else { return };
             self.grant(&next.tenant);
-            granted.push(next.number);
+            next.granted.notify_one();
         }
-        granted
     }
 
     /// How many slots the tenant has, and its member.
@@ -205,16 +209,21 @@ mod tests {
         Tenant { name: name.to_owned(), member: member.to_owned() }
     }
 
+    fn request(of: &Tenant, max: u32) -> Request {
+        Request { tenant: of.clone(), max, granted: Arc::default() }
+    }
+
     /// Asks for this many slots; gives how many were granted at once.
     fn ask(shares: &mut Shares, of: &Tenant, number: u32) -> u32 {
-        let first = shares.waiting.keys().last().copied().unwrap_or_default() + 1_000;
-        let requests = (first..).take(usize::try_from(number).unwrap());
-        let ask = |number| shares.request(&Request { number, tenant: of.clone(), max: u32::MAX });
-        u32::try_from(requests.map(ask).filter(|granted| *granted).count()).unwrap()
+        (0..number).map(|_| u32::from(shares.request(&request(of, u32::MAX)).is_none())).sum()
     }
 
     fn held(shares: &Shares, name: &str) -> u32 {
         shares.in_use().get(name).copied().unwrap_or_default()
+    }
+
+    fn has_slot(shares: &Shares, one: &Tenant) -> bool {
+        shares.has(one).1 > 0
     }
 
     #[test]
@@ -239,7 +248,7 @@ mod tests {
         assert_eq!(ask(&mut shares, &flood, 100), 21);
         assert!(shares.is_entitled(&busy), "it has much less");
         assert_eq!(ask(&mut shares, &busy, 100), 1);
-        (0..15).for_each(|_| drop(shares.release(&flood)));
+        (0..15).for_each(|_| shares.release(&flood));
         assert_eq!((held(&shares, "A"), held(&shares, "B")), (11, 10));
         assert!(!shares.is_entitled(&busy));
     }
@@ -258,7 +267,7 @@ mod tests {
         assert!(!shares.is_small(&few), "what waits leaves no room");
         for number in shares.waiting.keys().copied().skip(4).collect::<Vec<_>>() {
             let request = shares.waiting[&number].clone();
-            shares.withdraw(&request);
+            shares.withdraw(number, &request);
         }
         assert!(shares.is_small(&few));
         ask(&mut shares, &few, 3);
@@ -304,10 +313,11 @@ mod tests {
     #[test]
     fn no_tenant_has_more_than_its_maximum() {
         let mut shares = Shares::new(64);
-        let of = |number| Request { number, tenant: tenant("A", "a"), max: 2 };
-        assert!(shares.request(&of(1)) && shares.request(&of(2)) && !shares.request(&of(3)));
-        assert!(shares.is_at_max(&of(3)));
-        assert_eq!(shares.release(&tenant("A", "a")), [3]);
+        let two = request(&tenant("A", "a"), 2);
+        assert_eq!([(); 3].map(|()| shares.request(&two)), [None, None, Some(1)]);
+        assert!(shares.is_at_max(&two));
+        shares.release(&two.tenant);
+        assert!(shares.waiting.is_empty() && held(&shares, "A") == 2);
     }
 
     #[test]
@@ -315,7 +325,8 @@ mod tests {
         let mut shares = Shares::new(64);
         shares.keep_free(32);
         assert_eq!(ask(&mut shares, &tenant("A", "a"), 1_000), 32);
-        assert_eq!(shares.keep_free(0).len(), 28, "all but the reserve");
+        shares.keep_free(0);
+        assert_eq!(held(&shares, "A"), 60, "all but the reserve");
     }
 
     proptest! {
@@ -325,33 +336,23 @@ mod tests {
             steps in proptest::collection::vec((0..4_u8, 0..3_u8, any::<bool>()), 1..300),
         ) {
             let mut shares = Shares::new(slots);
-            let (mut held, mut waiting): (Vec<Tenant>, Vec<Request>) = (Vec::new(), Vec::new());
-            for (number, (name, member, comes)) in steps.into_iter().enumerate() {
+            let mut tenants = Vec::new();
+            for (name, member, comes) in steps {
                 let tenant = tenant(&name.to_string(), &member.to_string());
-                let granted = if comes {
-                    let request = Request { number: number as u64, tenant, max: u32::MAX };
-                    if shares.request(&request) { held.push(request.tenant) } else { waiting.push(request) }
-                    Vec::new()
-                } else if let Some(one) = held.pop() {
-                    shares.release(&one)
-                } else {
-                    Vec::new()
-                };
-                for number in granted {
-                    let at = waiting.iter().position(|request| request.number == number).unwrap();
-                    held.push(waiting.remove(at).tenant);
+                if comes {
+                    shares.request(&request(&tenant, u32::MAX));
+                    tenants.push(tenant);
+                } else if let Some(at) = tenants.iter().position(|one| has_slot(&shares, one)) {
+                    shares.release(&tenants.remove(at));
                 }
-                prop_assert!(held.len() <= slots as usize);
-                prop_assert_eq!(shares.in_use as usize, held.len());
-                prop_assert!(waiting.is_empty() || held.len() + shares.reserved as usize >= slots as usize);
+                prop_assert!(shares.in_use <= slots);
+                prop_assert_eq!(shares.in_use as usize + shares.waiting.len(), tenants.len());
+                prop_assert!(shares.waiting.is_empty() || shares.in_use + shares.reserved >= slots);
             }
-            while let Some(one) = held.pop() {
-                for number in shares.release(&one) {
-                    let at = waiting.iter().position(|request| request.number == number).unwrap();
-                    held.push(waiting.remove(at).tenant);
-                }
+            while let Some(at) = tenants.iter().position(|one| has_slot(&shares, one)) {
+                shares.release(&tenants.remove(at));
             }
-            prop_assert!(waiting.is_empty() && shares.tenants.is_empty());
+            prop_assert!(tenants.is_empty() && shares.waiting.is_empty() && shares.tenants.is_empty());
         }
     }
 }

@@ -3,8 +3,8 @@
 use tracing::{error, info, warn};
 
 use super::attempt::{Attempting, Setback};
+use super::create_of;
 use crate::admission::Operation;
-use crate::contract::job::Job;
 use crate::flow::{Created, FindRequest, FlowApi, Found};
 use crate::metrics::attempts::LookupResult;
 use crate::retry::doubt::Doubt;
@@ -19,8 +19,8 @@ impl<F: FlowApi> Attempting<'_, F> {
             if let Some(Found { connection, duplicates }) = self.find().await? {
                 info!(connection_id = connection.id, "the connection was created before");
                 if self.creates_here {
-                    let Job { ims_org_id, sandbox_name, connection_spec_id, .. } = self.job;
-                    self.handler.admission.confirm_create(ims_org_id, sandbox_name, connection_spec_id);
+                    let create = self.handler.call(self.job, create_of(self.job, true), self.number, true);
+                    self.handler.admission.confirm_create(&create);
                 }
                 self.tell_duplicates(&connection, &duplicates);
                 return Ok(Some(connection));

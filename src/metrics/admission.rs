@@ -1,6 +1,6 @@
 //! What is counted about admission and fair sharing: breakers, limits, calls that were held back, slots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use prometheus::{
@@ -93,12 +93,11 @@ impl AdmissionMetrics {
         for scope in BreakerScope::ALL {
             self.breakers_opened.with_label_values(&[scope.as_str()]);
         }
-        for reason in Reason::ALL {
+        for reason in Reason::all() {
             self.rejected.with_label_values(&[reason.as_str()]);
         }
-        self.held_back(&[]);
         self.budget(1.0);
-        self.organisations(&[(None, Figures::default())]);
+        self.organisations(&[], &BTreeMap::new(), |_| false);
         self.jobs.with_label_values(&[OTHER]);
     }
 
@@ -117,34 +116,38 @@ impl AdmissionMetrics {
         self.breakers_opened.with_label_values(&[scope.as_str()]).inc();
     }
 
-    /// What is held back now.
-    pub fn held_back(&self, held_back: &[HeldBack]) {
-        for scope in BreakerScope::ALL {
-            let open = held_back.iter().filter(|held| held.scope == scope).count();
-            self.breakers_open
-                .with_label_values(&[scope.as_str()])
-                .set(i64::try_from(open).unwrap_or(i64::MAX));
-        }
-        let mut organisations: Vec<_> =
-            held_back.iter().filter_map(|held| held.ims_org_id.as_ref()).collect();
-        organisations.sort();
-        organisations.dedup();
-        self.organisations_held_back.set(i64::try_from(organisations.len()).unwrap_or(i64::MAX));
-    }
-
     /// How much of the budget for repeated calls is left, from 0 to 1.
     pub fn budget(&self, level: f64) {
         self.budget.set(level);
     }
 
-    /// How the organisations fare: those the worker was set up for by name, all others together.
-    pub fn organisations(&self, organisations: &[(Option<ImsOrgId>, Figures)]) {
-        for (id, figures) in organisations {
-            let label = [id.as_ref().map_or(OTHER, ImsOrgId::as_str)];
-            self.limit.with_label_values(&label).set(figures.limit.unwrap_or_default());
-            self.calls.with_label_values(&label).set(i64::from(figures.in_flight));
-            self.rate.with_label_values(&label).set(figures.rate.unwrap_or_default());
-            self.held_back.with_label_values(&label).set(i64::from(figures.held_back));
+    /// What is held back now, and how the organisations fare: those the worker was set up for by name, all others together.
+    pub fn organisations(
+        &self,
+        held_back: &[HeldBack],
+        figures: &BTreeMap<ImsOrgId, Figures>,
+        is_configured: impl Fn(&ImsOrgId) -> bool,
+    ) {
+        for scope in BreakerScope::ALL {
+            let open = held_back.iter().filter(|held| held.scope == scope).count();
+            self.breakers_open.with_label_values(&[scope.as_str()]).set(whole(open));
+        }
+        let of_whom: BTreeSet<_> = held_back.iter().filter_map(|held| held.ims_org_id.as_ref()).collect();
+        self.organisations_held_back.set(whole(of_whom.len()));
+
+        let label = |id| if is_configured(id) { id.as_str() } else { OTHER };
+        let mut of_each = BTreeMap::from([(OTHER, Shown::default())]);
+        for (id, figures) in figures {
+            of_each.entry(label(id)).or_default().add(figures);
+        }
+        for id in held_back.iter().filter_map(|held| held.ims_org_id.as_ref()) {
+            of_each.entry(label(id)).or_default().breakers_open += 1;
+        }
+        for (label, shown) in of_each {
+            self.limit.with_label_values(&[label]).set(shown.limit.unwrap_or_default());
+            self.calls.with_label_values(&[label]).set(shown.calls);
+            self.rate.with_label_values(&[label]).set(shown.rate.unwrap_or_default());
+            self.held_back.with_label_values(&[label]).set(shown.breakers_open);
         }
     }
 
@@ -175,4 +178,26 @@ impl AdmissionMetrics {
             drop(removed); // one that was never shown is gone all the same
         }
     }
+}
+
+/// What is shown of one organisation, or of several together.
+#[derive(Debug, Default)]
+struct Shown {
+    limit: Option<f64>,
+    calls: i64,
+    rate: Option<f64>,
+    breakers_open: i64,
+}
+
+impl Shown {
+    fn add(&mut self, figures: &Figures) {
+        let lower = |one: Option<f64>, other| one.into_iter().chain(other).reduce(f64::min);
+        self.limit = lower(self.limit, Some(figures.limit));
+        self.rate = lower(self.rate, figures.rate);
+        self.calls += i64::from(figures.in_flight);
+    }
+}
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

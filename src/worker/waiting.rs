@@ -13,7 +13,7 @@ use super::passage::{Blocked, Passage};
 use crate::admission::{Claim, Reason};
 use crate::broker::intake::Source;
 use crate::contract::job::Job;
-use crate::fair_share::{Slot, SlotRequest, Tenant};
+use crate::fair_share::{Slot, Tenant};
 use crate::flow::FlowApi;
 use crate::handler::Past;
 
@@ -79,11 +79,13 @@ impl<F: FlowApi> Worker<F> {
         {
             return Waited::Leave(Source::Overflow, NO_SLOT);
         }
-        let mut request = self.fair_share.request(tenant.clone(), claim.jobs_max);
-        if request.is_granted() {
-            self.passage().ran_at_once(waiting.source, Instant::now());
-            return run(request, claim);
-        }
+        let mut request = match self.fair_share.request(tenant.clone(), claim.jobs_max) {
+            Err(request) => request,
+            Ok(slot) => {
+                self.passage().ran_at_once(waiting.source, Instant::now());
+                return Waited::Run(slot, claim);
+            }
+        };
         let _counted = (waiting.source == Source::Jobs).then(|| SlotWait::begin(self));
         loop {
             let (blocked, why) = if request.is_at_max() {
@@ -107,7 +109,7 @@ impl<F: FlowApi> Worker<F> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Waited::Stopped,
-                () = request.granted() => return run(request, claim),
+                slot = request.granted() => return Waited::Run(slot, claim),
                 () = sleep_until(until) => {}
             }
         }
@@ -128,13 +130,6 @@ impl<F: FlowApi> Worker<F> {
 impl<F> Worker<F> {
     pub(super) fn passage(&self) -> MutexGuard<'_, Passage> {
         self.passage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn run(request: SlotRequest, claim: Claim) -> Waited {
-    match request.into_slot() {
-        Some(slot) => Waited::Run(slot, claim),
-        None => Waited::Stopped,
     }
 }
 

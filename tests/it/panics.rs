@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connection_worker::admission::{Admission, AdmissionRules, AdmittedChecks, BreakerRules};
+use connection_worker::admission::{Admission, AdmissionRules, BreakerRules};
 use connection_worker::broker::connection::{Endpoint, Mechanism};
 use connection_worker::broker::rabbitmq::{LinkSettings, RabbitMq};
 use connection_worker::broker::session::{IntakeSettings, Session};
 use connection_worker::broker::topology::{Queues, TopologyMode};
 use connection_worker::broker::watchdog::Timing;
-use connection_worker::checks::{Checks, Settings, Validation, Verification};
+use connection_worker::checks::{AdmittedChecks, Checks, Settings, Validation, Verification};
 use connection_worker::contract::ids::{ImsOrgId, SandboxName};
 use connection_worker::contract::{Defaults, Limits};
 use connection_worker::flow::{

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use connection_worker::admission::{Admission, AdmittedChecks};
+use connection_worker::admission::Admission;
 use connection_worker::broker::Error;
 use connection_worker::broker::session::Session;
-use connection_worker::checks::Checks;
+use connection_worker::checks::{AdmittedChecks, Checks};
 use connection_worker::cli::{Cli, Command};
 use connection_worker::config::RunConfig;
 use connection_worker::handler::Handler;
