@@ -37,9 +37,9 @@ impl State {
         let adaptive = self.rules.adaptive;
         if let Some((organisation, part)) = self.known(&call.part) {
             organisation.record_breakers(call, kind, now);
+            let retry_after = failure.and_then(|failure| failure.retry_after);
             match kind {
                 Some(FailureKind::Throttled) if adaptive => {
-                    let retry_after = failure.and_then(|failure| failure.retry_after);
                     organisation.rate.record_throttled(began, retry_after, now);
                 }
                 None | Some(FailureKind::Refused) => organisation.rate.record_answer(now),

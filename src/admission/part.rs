@@ -42,9 +42,8 @@ impl PartId {
             Operation::LookUp => (BreakerScope::LookUp, None),
             Operation::Check => (BreakerScope::Check, None),
         };
-        let connection_spec_id = connection_spec_id.map(str::to_owned);
         let (ims_org_id, sandbox_name) = (call.ims_org_id.clone(), call.sandbox_name.clone());
-        Self { ims_org_id, sandbox_name, scope, connection_spec_id }
+        Self { ims_org_id, sandbox_name, scope, connection_spec_id: connection_spec_id.map(str::to_owned) }
     }
 }
 

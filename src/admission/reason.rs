@@ -54,6 +54,8 @@ impl BreakerScope {
 pub enum Reason {
     /// A breaker that is not closed holds it back.
     Breaker(BreakerScope),
+    /// Flow Service fails for others, and one call finds out whether it does so for this part.
+    Probing,
     /// The organisation has as many calls in flight, or in a second, as it may have.
     Busy,
     /// Too many repeated calls have failed lately.
@@ -63,13 +65,14 @@ pub enum Reason {
 impl Reason {
     /// Every reason.
     pub fn all() -> impl Iterator<Item = Self> {
-        BreakerScope::ALL.into_iter().map(Self::Breaker).chain([Self::Busy, Self::Budget])
+        BreakerScope::ALL.into_iter().map(Self::Breaker).chain([Self::Probing, Self::Busy, Self::Budget])
     }
 
     /// The reason in logs and metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Breaker(scope) => scope.as_str(),
+            Self::Probing => "probing",
             Self::Busy => "busy",
             Self::Budget => "retry_budget",
         }
@@ -79,6 +82,7 @@ impl Reason {
     pub fn explanation(self) -> &'static str {
         match self {
             Self::Breaker(scope) => scope.explanation(),
+            Self::Probing => "Flow Service fails, and one call finds out whether it does so here",
             Self::Busy => "the organisation has as many calls in flight as it may have",
             Self::Budget => "too many repeated calls have failed lately",
         }

@@ -101,15 +101,16 @@ impl State {
         let scope = self.scope_of(id);
         let (organisation, part) = self.known(id)?;
         part.used_at = now;
+        let of_part = part.last_failure.map_or(Reason::Probing, |_| Reason::Breaker(scope));
         if fails && part.breaker.is_closed() {
             part.breaker.half_open();
         }
-        let token = call.needs_token.then_some((&mut organisation.token, BreakerScope::Token));
-        let credentials = [(&mut organisation.credentials, BreakerScope::Credentials)];
-        let breakers = credentials.into_iter().chain(token).chain([(&mut part.breaker, scope)]);
-        let held_back = breakers.filter_map(|(breaker, scope)| {
-            let retry_at = breaker.holds_back(call.job, now)?;
-            Some(Rejected { reason: Reason::Breaker(scope), retry_at })
+        let of_token = (&mut organisation.token, Reason::Breaker(BreakerScope::Token));
+        let credentials = [(&mut organisation.credentials, Reason::Breaker(BreakerScope::Credentials))];
+        let token = call.needs_token.then_some(of_token);
+        let breakers = credentials.into_iter().chain(token).chain([(&mut part.breaker, of_part)]);
+        let held_back = breakers.filter_map(|(breaker, reason)| {
+            Some(Rejected { reason, retry_at: breaker.holds_back(call.job, now)? })
         });
         // The first says why, and all of them until when.
         let later = |first: Rejected, other: Rejected| first.retry_at.max(other.retry_at);

@@ -161,7 +161,7 @@ async fn an_unreachable_host_is_told_and_others_are_tried_with_one_call() {
     assert_eq!(admission.held_back()[0].scope, BreakerScope::Host);
     call(&admission, "b", Some(FailureKind::NotSent)).await;
     let probe = ask(&admission, "c").await.unwrap();
-    assert_eq!(reason(&admission, "c").await, Some(Reason::Breaker(BreakerScope::Host)), "one at a time");
+    assert_eq!(reason(&admission, "c").await, Some(Reason::Probing), "one at a time");
     probe.ended(Some(&failure(FailureKind::ServerError)));
     assert_eq!(
         reason(&admission, "a").await,
@@ -250,7 +250,7 @@ async fn while_all_fails_a_new_part_is_tried_with_one_call() {
         fail(&admission, name, FailureKind::Unavailable).await;
     }
     let first = ask(&admission, "new").await.unwrap();
-    assert_eq!(reason(&admission, "new").await, Some(Reason::Breaker(BreakerScope::Create)), "one at a time");
+    assert_eq!(reason(&admission, "new").await, Some(Reason::Probing), "one at a time");
     first.ended(None);
     assert_eq!(reason(&admission, "new").await, None);
     let others = [ask(&admission, "newer").await, ask(&admission, "newer").await];

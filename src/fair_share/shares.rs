@@ -144,7 +144,8 @@ impl Shares {
         let Some(demand) = self.tenants.get(&request.tenant.name) else { return false };
         let own = demand.members.get(&request.tenant.member).copied().unwrap_or_default();
         let share = self.share(self.tenants.len(), demand.members.len());
-        let limit = if own.in_use < share { self.slots } else { self.slots - self.reserved };
+        // Whoever has half of its share waits until borrowed slots come back: floods are not to fill the reserve with theirs.
+        let limit = if own.in_use * 2 < share { self.slots } else { self.slots - self.reserved };
         self.in_use < limit && demand.in_use < request.max
     }
 
@@ -301,6 +302,17 @@ mod tests {
             }
         }
         assert!(held(&shares, "A").abs_diff(held(&shares, "B")) <= 4, "{:?}", shares.in_use());
+    }
+
+    #[test]
+    fn two_floods_leave_the_reserve_to_others() {
+        let mut shares = Shares::new(64);
+        let (a, b) = (tenant("A", "a"), tenant("B", "b"));
+        ask(&mut shares, &b, 20);
+        ask(&mut shares, &a, 1_000);
+        ask(&mut shares, &b, 1_000);
+        assert_eq!(shares.in_use, 60, "both have less than their shares, or have borrowed");
+        assert_eq!(ask(&mut shares, &tenant("C", "c"), 3), 3);
     }
 
     #[test]

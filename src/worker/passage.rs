@@ -31,6 +31,11 @@ const FAST: u32 = 2_000;
 /// Over which that is counted.
 const WINDOW: Duration = Duration::from_millis(250);
 
+/// A job waits this long for the call that finds out about its part,
+const PROBE_WAIT: Duration = Duration::from_secs(5);
+/// if no more do than this share of the slots.
+const PROBE_SHARE: u32 = 4;
+
 /// How often a job that may not leave yet asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -50,6 +55,8 @@ pub(super) enum Blocked {
     Turn,
     /// Its organisation has as many jobs in flight as its calls can carry.
     Scarce,
+    /// It came from the job queue, and one call is finding out whether those of its part succeed.
+    Probe,
     /// Its calls are held back.
     Calls,
 }
@@ -64,6 +71,8 @@ pub(super) struct Passage {
     waiting: u32,
     blocked_since: Instant,
     last_waited_at: Option<Instant>,
+    /// Those that wait for the end of a probe.
+    waiting_for_probes: u32,
     slots: u32,
     /// Jobs of the job queue that are being moved, and the most lately.
     moving: u32,
@@ -89,6 +98,7 @@ impl Passage {
             waiting: 0,
             blocked_since: now,
             last_waited_at: None,
+            waiting_for_probes: 0,
             slots: u32::from(slots),
             moving: 0,
             peak: 0,
@@ -151,6 +161,12 @@ impl Passage {
         self.last_waited_at = Some(now);
     }
 
+    /// A job of the job queue waits for the end of a probe, or does not any more.
+    pub(super) fn waits_for_probe(&mut self, waits: bool) {
+        let number = self.waiting_for_probes;
+        self.waiting_for_probes = if waits { number + 1 } else { number.saturating_sub(1) };
+    }
+
     /// A job is done.
     pub(super) fn done(&mut self, now: Instant) {
         self.roll(now);
@@ -172,8 +188,13 @@ impl Passage {
         }
         match (from, blocked) {
             (_, Blocked::Turn) => Err(latest.min(now + ASK_AGAIN)),
+            (Source::Jobs, Blocked::Probe)
+                if now < since + PROBE_WAIT && self.waiting_for_probes * PROBE_SHARE <= self.slots =>
+            {
+                Err(now + ASK_AGAIN)
+            }
             (Source::Held, Blocked::Calls) => self.held.make_room(since, now),
-            (_, Blocked::Calls) | (Source::Jobs, Blocked::Scarce) => Ok(()),
+            (_, Blocked::Calls | Blocked::Probe) | (Source::Jobs, Blocked::Scarce) => Ok(()),
             (Source::Jobs, Blocked::Slot) => {
                 if self.is_stuck(now) && self.waiting * STAYING > self.moving + self.waiting {
                     Ok(())
@@ -286,6 +307,19 @@ mod tests {
         assert!(passage.leave(Source::Jobs, Blocked::Slot, now, later).is_err());
         passage.waits(later);
         assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, later, later), Ok(()));
+    }
+
+    #[test]
+    fn a_few_jobs_wait_for_the_probe_of_their_part() {
+        let now = Instant::now();
+        let mut passage = Passage::new(100, now);
+        (0..25).for_each(|_| passage.waits_for_probe(true));
+        assert!(passage.leave(Source::Jobs, Blocked::Probe, now, now).is_err());
+        assert_eq!(passage.leave(Source::Jobs, Blocked::Probe, now, now + PROBE_WAIT), Ok(()), "it hangs");
+        passage.waits_for_probe(true);
+        assert_eq!(passage.leave(Source::Jobs, Blocked::Probe, now, now), Ok(()), "too many wait");
+        passage.waits_for_probe(false);
+        assert!(passage.leave(Source::Jobs, Blocked::Probe, now, now).is_err());
     }
 
     #[test]

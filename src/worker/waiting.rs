@@ -47,6 +47,7 @@ pub(super) struct Waiting<'a> {
 impl<F: FlowApi> Worker<F> {
     /// Waits until the job can run, or is better off elsewhere.
     pub(super) async fn wait(&self, waiting: &Waiting<'_>, stop: &CancellationToken) -> Waited {
+        let mut counted = None;
         loop {
             if waiting.expires.is_some_and(|at| at <= Instant::now()) {
                 return Waited::Expired;
@@ -58,7 +59,12 @@ impl<F: FlowApi> Worker<F> {
                 Ok(claim) => return self.wait_for_slot(waiting, claim, stop).await,
                 Err(rejected) => rejected,
             };
-            let Err(again) = self.leave(waiting, Blocked::Calls) else {
+            let is_probed = rejected.reason == Reason::Probing && waiting.source == Source::Jobs;
+            let blocked = if is_probed { Blocked::Probe } else { Blocked::Calls };
+            if is_probed {
+                counted.get_or_insert_with(|| ProbeWait::begin(self));
+            }
+            let Err(again) = self.leave(waiting, blocked) else {
                 return Waited::Leave(Source::Held, rejected.reason.explanation());
             };
             let until = waiting.expires.into_iter().chain([again, rejected.retry_at]).min().unwrap_or(again);
@@ -154,6 +160,22 @@ impl<'a, F: FlowApi> SlotWait<'a, F> {
 impl<F> Drop for SlotWait<'_, F> {
     fn drop(&mut self) {
         self.0.passage().waits_no_more(Instant::now());
+    }
+}
+
+/// A job of the job queue waits for the end of a probe, until this is dropped.
+struct ProbeWait<'a, F>(&'a Worker<F>);
+
+impl<'a, F: FlowApi> ProbeWait<'a, F> {
+    fn begin(worker: &'a Worker<F>) -> Self {
+        worker.passage().waits_for_probe(true);
+        Self(worker)
+    }
+}
+
+impl<F> Drop for ProbeWait<'_, F> {
+    fn drop(&mut self) {
+        self.0.passage().waits_for_probe(false);
     }
 }
 
