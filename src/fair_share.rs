@@ -36,9 +36,11 @@ impl FairShare {
     }
 
     /// A slot, of which the tenant is to have no more than `max`, if that is given; or a place among those that wait for one.
-    pub fn request(&self, tenant: Tenant, max: Option<u32>) -> Result<Slot, SlotRequest> {
+    ///
+    /// Slots that are kept free are not for a tenant that `overflows`.
+    pub fn request(&self, tenant: Tenant, max: Option<u32>, overflows: bool) -> Result<Slot, SlotRequest> {
         let (shares, granted) = (Arc::clone(&self.shares), Arc::new(Notify::new()));
-        let request = Request { tenant, max: max.unwrap_or(u32::MAX), granted };
+        let request = Request { tenant, max: max.unwrap_or(u32::MAX), overflows, granted };
         match lock(&self.shares).request(&request) {
             None => Ok(Slot { shares, tenant: request.tenant }),
             Some(number) => Err(SlotRequest { shares, waiting: Some((number, request)) }),
@@ -51,8 +53,8 @@ impl FairShare {
     }
 
     /// Whether the tenant has less than its share, even if another one came, or much less than another one has.
-    pub fn is_entitled(&self, tenant: &Tenant) -> bool {
-        lock(&self.shares).is_entitled(tenant)
+    pub fn is_entitled(&self, tenant: &Tenant, overflows: bool) -> bool {
+        lock(&self.shares).is_entitled(tenant, overflows)
     }
 
     /// Whether jobs have all the slots.

@@ -89,7 +89,7 @@ pub(super) fn give_way(capacity: u16, standings: &[Standing; 3], windows: [u16; 
         .iter()
         .zip(windows)
         .any(|(standing, window)| standing.prefetch == 0 && window > standing.running);
-    let least = if one_stands { 1 } else { (capacity / 16).max(1) };
+    let least = if one_stands || is_hardly_seen(standings, windows) { 1 } else { (capacity / 16).max(1) };
     let mut gives_way = [false; 3];
     for ((gives_way, standing), window) in gives_way.iter_mut().zip(standings).zip(windows) {
         let is_least = standing.prefetch == 1 && window > standing.running;
@@ -97,6 +97,13 @@ pub(super) fn give_way(capacity: u16, standings: &[Standing; 3], windows: [u16; 
         *gives_way = has_more && !is_least && (one_stands || standing.has_rested);
     }
     gives_way
+}
+
+/// Whether the job queue has at most half of what it is to be looked through with, besides what runs.
+fn is_hardly_seen(standings: &[Standing; 3], windows: [u16; 3]) -> bool {
+    let ([jobs, ..], [window, ..]) = (standings, windows);
+    let (has, wanted) = (jobs.claim.saturating_sub(jobs.running), window.saturating_sub(jobs.running));
+    wanted > 0 && has * 2 <= wanted
 }
 
 /// What each source gets of what is free: first one for each without a consumer, so that none stands still.

@@ -19,6 +19,8 @@ pub(super) struct Request {
     pub(super) tenant: Tenant,
     /// The most that the tenant is to have.
     pub(super) max: u32,
+    /// Whether it has jobs in the overflow: then slots that are kept free are not for it.
+    pub(super) overflows: bool,
     /// Notified when it is granted after a wait.
     pub(super) granted: Arc<Notify>,
 }
@@ -99,13 +101,13 @@ impl Shares {
     }
 
     /// Whether the tenant has less than its share, even if another one came, or much less than another one has.
-    pub(super) fn is_entitled(&self, tenant: &Tenant) -> bool {
+    pub(super) fn is_entitled(&self, tenant: &Tenant, overflows: bool) -> bool {
         let demand = self.tenants.get(&tenant.name);
         let member = demand.and_then(|demand| demand.members.get(&tenant.member));
         let members = demand.map_or(1, |demand| demand.members.len() + usize::from(member.is_none()));
         let tenants = self.tenants.len() + 1;
         let most = self.tenants.values().map(|demand| demand.in_use).max().unwrap_or_default();
-        member.map_or(0, |member| member.in_use) < self.share(tenants, members)
+        member.map_or(0, |member| member.in_use) < self.share(tenants, members, overflows)
             || demand.map_or(0, |demand| demand.in_use) * 2 <= most
     }
 
@@ -121,8 +123,9 @@ impl Shares {
             && others.map(|(_, other)| other.in_use).max().is_some_and(|most| demand.in_use <= most)
     }
 
-    fn share(&self, tenants: usize, members: usize) -> u32 {
-        ((self.slots - self.reserved) / count(tenants) / count(members)).max(1)
+    fn share(&self, tenants: usize, members: usize, overflows: bool) -> u32 {
+        let kept = if overflows { self.reserved } else { always_reserved(self.slots) };
+        ((self.slots - kept) / count(tenants) / count(members)).max(1)
     }
 
     /// Whether the tenant has as many as it is to have.
@@ -143,7 +146,7 @@ impl Shares {
     fn may_have(&self, request: &Request) -> bool {
         let Some(demand) = self.tenants.get(&request.tenant.name) else { return false };
         let own = demand.members.get(&request.tenant.member).copied().unwrap_or_default();
-        let share = self.share(self.tenants.len(), demand.members.len());
+        let share = self.share(self.tenants.len(), demand.members.len(), request.overflows);
         // Whoever has half of its share waits until borrowed slots come back: floods are not to fill the reserve with theirs.
         let limit = if own.in_use * 2 < share { self.slots } else { self.slots - self.reserved };
         self.in_use < limit && demand.in_use < request.max
@@ -211,7 +214,7 @@ mod tests {
     }
 
     fn request(of: &Tenant, max: u32) -> Request {
-        Request { tenant: of.clone(), max, granted: Arc::default() }
+        Request { tenant: of.clone(), max, overflows: false, granted: Arc::default() }
     }
 
     /// Asks for this many slots; gives how many were granted at once.
@@ -247,11 +250,11 @@ mod tests {
         let mut shares = Shares::new(22);
         let (flood, busy) = (tenant("A", "a"), tenant("B", "b"));
         assert_eq!(ask(&mut shares, &flood, 100), 21);
-        assert!(shares.is_entitled(&busy), "it has much less");
+        assert!(shares.is_entitled(&busy, false), "it has much less");
         assert_eq!(ask(&mut shares, &busy, 100), 1);
         (0..15).for_each(|_| shares.release(&flood));
         assert_eq!((held(&shares, "A"), held(&shares, "B")), (11, 10));
-        assert!(!shares.is_entitled(&busy));
+        assert!(!shares.is_entitled(&busy, false));
     }
 
     #[test]

@@ -79,13 +79,14 @@ impl<F: FlowApi> Worker<F> {
 
     async fn wait_for_slot(&self, waiting: &Waiting<'_>, claim: Claim, stop: &CancellationToken) -> Waited {
         let tenant = tenant_of(waiting.job);
+        let overflows = self.passage().is_overflowing(&tenant);
         if waiting.source == Source::Jobs
-            && !self.fair_share.is_entitled(&tenant)
+            && !self.fair_share.is_entitled(&tenant, overflows)
             && self.passage().goes_behind(&tenant, Instant::now())
         {
             return Waited::Leave(Source::Overflow, NO_SLOT);
         }
-        let mut request = match self.fair_share.request(tenant.clone(), claim.jobs_max) {
+        let mut request = match self.fair_share.request(tenant.clone(), claim.jobs_max, overflows) {
             Err(request) => request,
             Ok(slot) => {
                 self.passage().ran_at_once(waiting.source, Instant::now());
@@ -96,10 +97,8 @@ impl<F: FlowApi> Worker<F> {
         loop {
             let (blocked, why) = if request.is_at_max() {
                 (Blocked::Scarce, Reason::Busy.explanation())
-            } else if self.fair_share.is_entitled(&tenant)
-                || (waiting.source == Source::Jobs
-                    && self.fair_share.is_small(&tenant)
-                    && !self.passage().is_overflowing(&tenant))
+            } else if self.fair_share.is_entitled(&tenant, overflows)
+                || (waiting.source == Source::Jobs && !overflows && self.fair_share.is_small(&tenant))
             {
                 (Blocked::Turn, NO_SLOT)
             } else {

@@ -16,7 +16,7 @@ use crate::world::{self, Happened};
 const SEEDS: u64 = 1_000;
 
 /// Families, among which they are shared out.
-const FAMILIES: u64 = 33;
+const FAMILIES: u64 = 34;
 
 /// Histories in which a window is looked for.
 const WINDOW_SEEDS: u64 = 10;

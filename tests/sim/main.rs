@@ -25,9 +25,9 @@ mod world;
 use self::explore::{can_be_seen, family, is_repeatable};
 use self::scenario::{
     blocked, broker_loss, brown_out, calm, checks_fail, copies, credentials, doubt, few_calls, flapping,
-    flood, held_doubt, held_up, hopeless, ims_down, kills, lost_answers, moved, one_ill_part, one_refusal,
-    outage, publish_loss, quiet_crowd, reads_or_writes, refusals, retry_after, retry_budget, scaling, scarce,
-    slow_parts, suspects, throttling, two_ill_parts, windows,
+    flood, held_doubt, held_up, hopeless, ims_down, kills, long_flood, lost_answers, moved, one_ill_part,
+    one_refusal, outage, publish_loss, quiet_crowd, reads_or_writes, refusals, retry_after, retry_budget,
+    scaling, scarce, slow_parts, suspects, throttling, two_ill_parts, windows,
 };
 
 #[test]
@@ -108,6 +108,11 @@ fn ims_down_leaves_fixed_tokens_alone() {
 #[test]
 fn kills_lose_no_job_and_create_none_twice() {
     family("kills", kills::plan);
+}
+
+#[test]
+fn long_flood_leaves_room_for_others() {
+    family("long_flood", long_flood::plan);
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) mod held_up;
 pub(crate) mod hopeless;
 pub(crate) mod ims_down;
 pub(crate) mod kills;
+pub(crate) mod long_flood;
 pub(crate) mod lost_answers;
 pub(crate) mod moved;
 pub(crate) mod one_ill_part;
