@@ -192,7 +192,9 @@ impl Inner {
             let sandbox_name = of_part.map(|part| part.sandbox_name.as_str());
             let connection_spec_id = of_part.and_then(|part| part.connection_spec_id.as_deref());
             let message = match (scope, opened) {
-                (BreakerScope::Host, true) => "Flow Service cannot be reached: no call could be sent lately",
+                (BreakerScope::Host, true) => {
+                    "Flow Service cannot be reached: lately no call could be sent, or something else answered"
+                }
                 (BreakerScope::Host, false) => "Flow Service can be reached again",
                 (_, true) => "circuit breaker opened: these calls fail and are held back, others go on",
                 (_, false) => "circuit breaker closed: these calls succeed again",

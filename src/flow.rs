@@ -9,6 +9,7 @@ mod forms;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
+mod lenient;
 mod problem;
 pub mod reach;
 mod redact;
@@ -33,28 +34,25 @@ use crate::contract::reply::ErrorCode;
 use crate::retry::verdict::Verdict;
 
 /// One `POST /connections`, ready to be sent.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct CreateRequest {
     /// Sent as `x-gw-ims-org-id`; already known to be safe in a header.
     pub ims_org_id: String,
     /// Sent as `x-sandbox-name`; already known to be safe in a header.
     pub sandbox_name: String,
-    /// The JSON body, sent as it is. It carries credentials.
-    pub body: Bytes,
+    /// The JSON body, sent as it is.
+    pub body: CreateBody,
     /// How many attempts at the same job came before. Not sent: traces tell it.
     pub attempts_before: u32,
 }
 
-impl fmt::Debug for CreateRequest {
+/// The body of a job's create. It carries credentials: no answer to any call for the job may give them away.
+#[derive(Clone, Default)]
+pub struct CreateBody(pub Bytes);
+
+impl fmt::Debug for CreateBody {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ims_org_id, sandbox_name, body, attempts_before } = self;
-        formatter
-            .debug_struct("CreateRequest")
-            .field("ims_org_id", ims_org_id)
-            .field("sandbox_name", sandbox_name)
-            .field("body", &format_args!("[{} bytes]", body.len()))
-            .field("attempts_before", attempts_before)
-            .finish()
+        write!(formatter, "[{} bytes]", self.0.len())
     }
 }
 
@@ -75,6 +73,8 @@ pub struct FindRequest {
     pub connection_spec_id: String,
     /// The connection is not older than this, if that is known. Clocks differ: some minutes are allowed for.
     pub since: Option<Timestamp>,
+    /// What the job's create sends. Not sent by this call, and hidden in what is told of it.
+    pub body: CreateBody,
 }
 
 /// A question whether connections may be listed.
@@ -104,6 +104,8 @@ pub struct SpecRequest {
     pub sandbox_name: SandboxName,
     /// The connection spec's id.
     pub connection_spec_id: String,
+    /// What the job's create sends. Not sent by this call, and hidden in what is told of it.
+    pub body: CreateBody,
 }
 
 /// One kind of authentication that a connection spec offers.
@@ -124,6 +126,8 @@ pub struct ConnectionRequest {
     pub sandbox_name: SandboxName,
     /// The connection's id.
     pub connection_id: String,
+    /// What the job's create sends. Not sent by this call, and hidden in what is told of it.
+    pub body: CreateBody,
 }
 
 /// A connection as Flow Service tells it.
@@ -179,8 +183,11 @@ pub enum FailureKind {
     ServerError,
     /// A 2xx whose body does not tell the id of the connection.
     Unreadable,
-    /// Any other 4xx, or a redirect: refused for good.
+    /// A 4xx of Flow Service or its gateway: refused for good.
     Refused,
+    /// A 3xx or 4xx that is not recognisably theirs: of a proxy, a firewall, or another server at `FLOW_URL`. Flow Service has
+    /// done nothing.
+    ForeignAnswer,
     /// The worker's permissions are refused: it may not do this, in this organisation or in this sandbox.
     Unauthorized,
     /// The worker's credentials are refused, by IMS or by the gateway: nothing can be done for the organisation until a
@@ -190,7 +197,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotSent,
         Self::Throttled,
         Self::Unavailable,
@@ -200,6 +207,7 @@ impl FailureKind {
         Self::ServerError,
         Self::Unreadable,
         Self::Refused,
+        Self::ForeignAnswer,
         Self::Unauthorized,
         Self::CredentialsRefused,
     ];
@@ -211,6 +219,7 @@ impl FailureKind {
             | Self::Throttled
             | Self::Unavailable
             | Self::TokenUnavailable
+            | Self::ForeignAnswer
             | Self::CredentialsRefused => Verdict::Retry,
             Self::Timeout | Self::NoAnswer | Self::ServerError | Self::Unreadable => Verdict::Reconcile,
             Self::Refused | Self::Unauthorized => Verdict::Fail,
@@ -221,11 +230,18 @@ impl FailureKind {
     pub fn code(self) -> ErrorCode {
         match self {
             Self::Throttled => ErrorCode::Throttled,
-            Self::NotSent | Self::Unavailable | Self::TokenUnavailable => ErrorCode::Unavailable,
+            Self::NotSent | Self::Unavailable | Self::TokenUnavailable | Self::ForeignAnswer => {
+                ErrorCode::Unavailable
+            }
             Self::Timeout | Self::NoAnswer | Self::ServerError | Self::Unreadable => ErrorCode::Ambiguous,
             Self::Refused => ErrorCode::Rejected,
             Self::Unauthorized | Self::CredentialsRefused => ErrorCode::Unauthorized,
         }
+    }
+
+    /// Whether it can come from Flow Service having too much to do.
+    pub fn may_be_overload(self) -> bool {
+        !matches!(self, Self::Unauthorized | Self::NotSent | Self::ForeignAnswer)
     }
 
     /// For a person: what has happened.
@@ -240,6 +256,7 @@ impl FailureKind {
             Self::ServerError => "Flow Service failed: the connection may exist",
             Self::Unreadable => "a success that names no connection",
             Self::Refused => "Flow Service refused the connection",
+            Self::ForeignAnswer => "something else than Flow Service answered: nothing was done",
             Self::Unauthorized => "the worker may not do this in this organisation or sandbox",
             Self::CredentialsRefused => "IMS or the gateway refuses the worker's credentials",
         }
@@ -257,6 +274,7 @@ impl FailureKind {
             Self::ServerError => "server_error",
             Self::Unreadable => "unreadable",
             Self::Refused => "refused",
+            Self::ForeignAnswer => "foreign_answer",
             Self::Unauthorized => "unauthorized",
             Self::CredentialsRefused => "credentials_refused",
         }
@@ -277,7 +295,7 @@ pub struct Failure {
     pub flow_code: Option<String>,
     /// Adobe's id of the call.
     pub request_id: Option<String>,
-    /// How long the other side asked us to wait. As it was sent: not capped here.
+    /// How long the other side asked us to wait: a week at the most.
     pub retry_after: Option<Duration>,
 }
 

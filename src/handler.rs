@@ -4,18 +4,22 @@
 //! [`Doubt`], as do earlier deliveries; then the connection is looked for before it is created again.
 
 mod attempt;
+mod first_answers;
 mod lookup;
 mod permit;
 mod turns;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use self::attempt::{Attempting, since};
+use self::first_answers::{FirstAnswers, Told};
 use self::turns::Turns;
 use crate::admission::{Admission, Call, Claim, Operation, Rejected};
 use crate::contract::ids::ImsOrgId;
@@ -137,13 +141,15 @@ pub struct Handler<F> {
     admission: Admission,
     rules: Rules,
     turns: Turns,
+    first_answers: Mutex<FirstAnswers>,
     metrics: AttemptMetrics,
 }
 
 impl<F: FlowApi> Handler<F> {
     /// A handler that calls `flow` as often as `rules` allow and when `admission` does.
     pub fn new(flow: F, admission: Admission, rules: Rules, metrics: AttemptMetrics) -> Self {
-        Self { flow, admission, rules, turns: Turns::default(), metrics }
+        let first_answers = Mutex::new(FirstAnswers::new());
+        Self { flow, admission, rules, turns: Turns::default(), first_answers, metrics }
     }
 
     /// A number for a job: the lower, the sooner it gets its permits.
@@ -186,6 +192,26 @@ impl<F: FlowApi> Handler<F> {
             needs_token: !self.flow.has_token(&job.ims_org_id),
             job: number,
             begun,
+        }
+    }
+
+    /// A create has ended: tells if it looks as if the configuration were wrong.
+    fn note(&self, job: &Job, failure: Option<&Failure>) {
+        let told = self.first_answers.lock().unwrap_or_else(PoisonError::into_inner).seen(&job.id, failure);
+        match (told, failure) {
+            (Some(Told::Suspicion), Some(failure)) => {
+                self.metrics.all_refused(true);
+                warn!(
+                    flow_code = failure.flow_code,
+                    error = %failure,
+                    "every job since the start was refused with the same code: it may be the configuration (FLOW_URL, the organisation, the sandbox, the credential's permissions)"
+                );
+            }
+            (Some(_), _) => {
+                self.metrics.all_refused(false);
+                info!("a job was created: it was not the configuration, or it is right now");
+            }
+            (None, _) => {}
         }
     }
 

@@ -121,12 +121,8 @@ impl ConcurrencyLimit {
         self.ended(began, now, false);
     }
 
-    /// A call ended as it does when the other side has too much to do.
-    pub(super) fn record_overload(&mut self, began: Instant, now: Instant) {
-        self.ended(began, now, true);
-    }
-
-    fn ended(&mut self, began: Instant, now: Instant, failed: bool) {
+    /// A call has ended that was answered; or that `failed`, as calls do when the other side has too much to do.
+    pub(super) fn ended(&mut self, began: Instant, now: Instant, failed: bool) {
         // What was begun before the limit changed says nothing about it.
         if began >= self.step.began {
             self.step.calls = self.step.calls.saturating_add(1);
@@ -186,7 +182,7 @@ mod tests {
             advance(took).await;
             for call in 0..in_flight {
                 if call % 10 < failing {
-                    limit.record_overload(began, Instant::now());
+                    limit.ended(began, Instant::now(), true);
                 } else {
                     limit.record_success(began, Instant::now());
                 }

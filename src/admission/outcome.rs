@@ -137,8 +137,8 @@ impl Part {
             Evidence::Fails => {
                 self.breaker.record_failure(call.own, now);
                 self.last_failure = kind.map(FailureKind::meaning);
-                if !matches!(kind, Some(FailureKind::Unauthorized | FailureKind::NotSent)) {
-                    self.concurrency.record_overload(began, now);
+                if kind.is_some_and(FailureKind::may_be_overload) {
+                    self.concurrency.ended(began, now, true);
                 }
             }
             Evidence::Nothing => self.breaker.release(call.job),
@@ -153,6 +153,7 @@ fn evidence(kind: Option<FailureKind>, of: BreakerScope) -> Evidence {
         Some(FailureKind::Unauthorized) if of == BreakerScope::Check => Evidence::Works,
         Some(
             FailureKind::NotSent
+            | FailureKind::ForeignAnswer
             | FailureKind::Timeout
             | FailureKind::NoAnswer
             | FailureKind::ServerError

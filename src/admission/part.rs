@@ -118,10 +118,6 @@ impl Organisation {
         }
     }
 
-    pub(super) fn is_in_use(&self) -> bool {
-        self.in_flight > 0 || !self.waiting.is_empty()
-    }
-
     /// The most jobs that there is any use in having in flight, if calls are scarce.
     pub(super) fn jobs_max(&mut self, now: Instant) -> Option<u32> {
         let rate = self.rate.rate(now)?;

@@ -13,7 +13,7 @@ use crate::flow::FailureKind;
 /// A create that succeeded this recently shows that Flow Service as a whole is there.
 const RECENT_CREATE: Duration = Duration::from_secs(10);
 
-/// The way to the host of Flow Service: calls in a row that could not be sent.
+/// The way to the host of Flow Service: calls in a row that could not be sent, or that something else answered.
 #[derive(Debug)]
 pub(super) struct Unsent {
     calls: u32,
@@ -28,7 +28,7 @@ impl State {
     /// A call of this organisation has ended like this.
     pub(super) fn record_host(&mut self, of: &ImsOrgId, ended: Option<FailureKind>, now: Instant) {
         match ended {
-            Some(FailureKind::NotSent) => {
+            Some(FailureKind::NotSent | FailureKind::ForeignAnswer) => {
                 let new = || Unsent { calls: 0, since: now, of: of.clone(), of_several: false };
                 let unsent = self.unsent.get_or_insert_with(new);
                 unsent.calls = unsent.calls.saturating_add(1);

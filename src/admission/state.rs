@@ -26,7 +26,7 @@ const BUDGET_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) rules: AdmissionRules,
-    /// Calls that could not be sent since an answer came back.
+    /// Calls that did not reach Flow Service since it last answered.
     pub(super) unsent: Option<Unsent>,
     pub(super) parts: BTreeMap<PartId, Part>,
     /// When the next part that is known to fail may be probed, while all fail, and which job did so last.
@@ -86,8 +86,9 @@ impl State {
             self.parts.retain(|id, part| configured.contains_key(&id.ims_org_id) || part.in_flight > 0);
         }
         let known: BTreeSet<_> = self.parts.keys().map(|id| &id.ims_org_id).collect();
+        let is_in_use = |one: &Organisation| one.in_flight > 0 || !one.waiting.is_empty();
         self.organisations
-            .retain(|id, one| known.contains(id) || configured.contains_key(id) || one.is_in_use());
+            .retain(|id, one| known.contains(id) || configured.contains_key(id) || is_in_use(one));
     }
 
     /// What is known of a part and of its organisation.

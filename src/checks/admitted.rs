@@ -80,6 +80,7 @@ mod tests {
 
     use super::*;
     use crate::admission::{AdmissionRules, BreakerRules};
+    use crate::flow::CreateBody;
     use crate::metrics::Metrics;
 
     const FAILURES: u32 = 5;
@@ -150,8 +151,14 @@ mod tests {
             ims_org_id: ims_org_id.clone(),
             sandbox_name: sandbox_name.clone(),
             connection_spec_id: "spec".to_owned(),
+            body: CreateBody::default(),
         };
-        let connection = ConnectionRequest { ims_org_id, sandbox_name, connection_id: "c".to_owned() };
+        let connection = ConnectionRequest {
+            ims_org_id,
+            sandbox_name,
+            connection_id: "c".to_owned(),
+            body: CreateBody::default(),
+        };
         let specs = flow.auth_specs(&spec).await.err();
         let state = flow.state(&connection).await.err();
         let test = flow.test(&connection).await.err();

@@ -14,7 +14,7 @@ use super::Checks;
 use super::specs::Spec;
 use crate::contract::job::Job;
 use crate::contract::problem::{Problems, shown};
-use crate::flow::{FlowApi, SpecRequest};
+use crate::flow::{CreateBody, FlowApi, SpecRequest};
 use crate::metrics::checks::FetchResult;
 
 /// How long a spec is waited for. Jobs of its source wait meanwhile, and they can do without.
@@ -73,6 +73,7 @@ impl<F: FlowApi> Checks<F> {
             ims_org_id: job.ims_org_id.clone(),
             sandbox_name: job.sandbox_name.clone(),
             connection_spec_id: job.connection_spec_id.clone(),
+            body: CreateBody(job.body.clone()),
         };
         let connection_spec_id = &request.connection_spec_id;
         let spec = match tokio::time::timeout(FETCH_TIMEOUT, self.flow.auth_specs(&request)).await {

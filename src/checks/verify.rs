@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::Checks;
 use crate::contract::job::Job;
 use crate::contract::reply::UnverifiedReason;
-use crate::flow::{ConnectionRequest, Created, Failure, FailureKind, FlowApi};
+use crate::flow::{ConnectionRequest, CreateBody, Created, Failure, FailureKind, FlowApi};
 use crate::retry::doubling;
 use crate::retry::verdict::Verdict as Outlook;
 
@@ -118,6 +118,7 @@ impl<F: FlowApi> Checks<F> {
             ims_org_id: job.ims_org_id.clone(),
             sandbox_name: job.sandbox_name.clone(),
             connection_id: created.id.clone(),
+            body: CreateBody(job.body.clone()),
         };
         let mut patience = Patience::new(self.settings.verify_timeout);
         let verification = self.settings.verification;

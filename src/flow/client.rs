@@ -15,13 +15,13 @@ use reqwest::RequestBuilder;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::Value;
 use url::Url;
 
 use super::failure::{asks_for_fresh_token, classify};
 use super::http::{
     Answer, BuildError, End, Limits, MAX_ANSWER, call_result, client, endpoint, exchange, explain,
 };
+use super::lenient::{is_id, object, optional};
 use super::problem::Problem;
 use super::redact::Redactor;
 use super::token::{Keyring, Login};
@@ -38,7 +38,7 @@ const IMS_ORG_ID: HeaderName = HeaderName::from_static("x-gw-ims-org-id");
 const SANDBOX_NAME: HeaderName = HeaderName::from_static("x-sandbox-name");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A call that only reads sends nothing that needs hiding.
+/// A call that is made for no job.
 const NOTHING: Bytes = Bytes::from_static(b"{}");
 
 /// Where Flow Service is and how long it may take.
@@ -89,17 +89,18 @@ impl FlowClient {
     async fn post(&self, request: &CreateRequest, login: &Login) -> Result<Created, Refused> {
         let post = self.http.post(self.connections.clone()).header(CONTENT_TYPE, JSON);
         let post = with_headers(post, &request.ims_org_id, &request.sandbox_name, login)?;
-        let post = post.body(request.body.clone());
+        let sent = &request.body.0;
+        let post = post.body(sent.clone());
         // In one expression: a future with a name of its own would be held twice.
         let answer = traces::resending(request.attempts_before)
-            .around(self.call(Method::Post, post, MAX_ANSWER, &request.body, login))
+            .around(self.call(Method::Post, post, MAX_ANSWER, sent, login))
             .await?;
         if let End::Whole = answer.end
             && let Some(created) = created(&answer.body)
         {
             return Ok(created);
         }
-        let failure = unreadable(&answer, "without the id of a connection", &request.body, login);
+        let failure = unreadable(&answer, "without the id of a connection", sent, login);
         Err(Refused { failure, bad_token: false })
     }
 
@@ -210,13 +211,19 @@ pub(super) fn refused(answer: &Answer, redactor: &Redactor) -> Refused {
     let problem = Problem::read(&answer.body, answer.request_id());
     let code = problem.code.as_deref();
     let description = answer.describe(problem.message.as_deref(), code, redactor);
-    let advice = match answer.status {
-        300..=399 => " (a redirect, which is not followed: FLOW_URL may be wrong)",
-        _ => "",
+    let kind = classify(answer.status, code, problem.origin());
+    let message = if kind == FailureKind::ForeignAnswer {
+        let to = answer.location_host().map(|host| format!(", a redirect to {}", redactor.show(&host)));
+        let to = to.unwrap_or_default();
+        format!(
+            "something else than Flow Service answered {description}{to}: FLOW_URL may be wrong, or a proxy or firewall stands in between"
+        )
+    } else {
+        format!("Flow Service answered {description}")
     };
     let failure = Failure {
-        kind: classify(answer.status, code),
-        message: format!("Flow Service answered {description}{advice}"),
+        kind,
+        message,
         http_status: Some(answer.status),
         flow_code: code.map(|code| redactor.show(code)),
         request_id: problem.request_id.as_deref().map(|id| redactor.show(id)),
@@ -261,20 +268,13 @@ pub(super) fn no_answer(who: &str, error: &reqwest::Error, redactor: &Redactor) 
 #[derive(Deserialize)]
 struct NewConnection {
     id: String,
-    etag: Option<Value>,
+    #[serde(default, deserialize_with = "optional")]
+    etag: Option<String>,
 }
 
 fn created(body: &[u8]) -> Option<Created> {
-    // serde would take a list for the members of the struct, in their order.
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return None;
-    }
-    let NewConnection { id, etag } = serde_json::from_slice(body).ok()?;
-    let etag = match etag {
-        Some(Value::String(etag)) => Some(etag),
-        _ => None,
-    };
-    (!id.is_empty()).then_some(Created { id, etag })
+    let NewConnection { id, etag } = object(body)?;
+    is_id(&id).then_some(Created { id, etag })
 }
 
 #[cfg(test)]

@@ -29,23 +29,56 @@ const CREDENTIALS_REFUSED: [&str; 9] =
 /// The sandbox was named in a way that is not allowed.
 const SANDBOX_NOT_ALLOWED: &str = "2111-403";
 
-/// A code that nobody sends.
+/// A code that nobody sends, in the form of Flow Service's.
 const NO_CODE: &str = "0000-000";
 
+/// Refusals of a request's form. Some of Flow Service's have an explanation and no code.
+const OF_FORM: [u16; 3] = [400, 415, 422];
+
+/// Whose word an answer is, as far as its body shows. Its code may show more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Anybody's: HTML, nothing, or JSON that explains nothing.
+    Unknown,
+    /// JSON with an explanation, as many services and proxies send it.
+    Explained,
+    /// JSON with fields of Flow Service.
+    FlowService,
+}
+
 /// The kind of an answer that is not a 2xx.
-pub(super) fn classify(status: u16, code: Option<&str>) -> FailureKind {
+///
+/// A 3xx or 4xx is a verdict on a job only if it is recognisably Flow Service's or its gateway's. Otherwise a proxy, a firewall
+/// or another server has answered, which did nothing: whose fault that is, no job can say.
+pub(super) fn classify(status: u16, code: Option<&str>, origin: Origin) -> FailureKind {
     let code = code.unwrap_or_default();
+    let is_theirs = origin == Origin::FlowService || is_adobes(code);
     match status {
         429 => FailureKind::Throttled,
         403 if code == PROFILE_NOT_READ => FailureKind::Unavailable,
         503 if GATEWAY_NOT_READY.contains(&code) => FailureKind::Unavailable,
         401 | 403 if CREDENTIALS_REFUSED.contains(&code) => FailureKind::CredentialsRefused,
         401 if code.is_empty() => FailureKind::CredentialsRefused,
-        401 | 403 if !is_fault_of_the_job(code) => FailureKind::Unauthorized,
+        401 | 403 if is_theirs && !is_fault_of_the_job(code) => FailureKind::Unauthorized,
         400 if is_empty_or_invalid_token(code) => FailureKind::CredentialsRefused,
-        // Neither 408 nor 409 is documented for a create; both can come after the work was done.
-        300..=407 | 410..=499 => FailureKind::Refused,
+        // Neither is documented for a create; both can come after the work was done.
+        408 | 409 => FailureKind::ServerError,
+        300..=499 if is_theirs => FailureKind::Refused,
+        _ if OF_FORM.contains(&status) && origin == Origin::Explained => FailureKind::Refused,
+        300..=499 => FailureKind::ForeignAnswer,
         _ => FailureKind::ServerError,
+    }
+}
+
+/// Whether a code has the form of the gateway's (`403025`) or of Flow Service's (`1100-400`, `UPQL-2120-403`).
+fn is_adobes(code: &str) -> bool {
+    let digits =
+        |text: &str, number: usize| text.len() == number && text.bytes().all(|it| it.is_ascii_digit());
+    let mut parts = code.rsplit('-');
+    match (parts.next(), parts.next()) {
+        (Some(code), None) => digits(code, 6),
+        (Some(status), Some(number)) => digits(status, 3) && digits(number, 4),
+        (None, _) => false,
     }
 }
 
@@ -85,24 +118,45 @@ pub struct Meaning {
     pub fresh_token: bool,
 }
 
+/// In place of a code: any other of Adobe's,
+const ANY_OTHER: &str = "any other of Adobe's";
+
+/// and none.
+const EXPLAINED: &str = "none, but JSON that explains";
+
 /// Codes that stand for several, and one of these.
 const SEVERAL: [(&str, &str); 4] =
     [("2114-…", "2114-400"), ("2115-…", "2115-400"), ("1…-401", "1001-401"), ("1…-403", "1002-403")];
 
+/// The kind of an answer of unknown origin with this code, and whether a fresh token is tried first.
+fn meaning(status: u16, code: Option<&str>) -> (FailureKind, bool) {
+    (classify(status, code, Origin::Unknown), asks_for_fresh_token(status, code))
+}
+
+/// One row for all neighbouring statuses of which something is the same.
+fn rows(code: Option<&'static str>, meaning: impl Fn(u16) -> Option<(FailureKind, bool)>) -> Vec<Meaning> {
+    let mut rows: Vec<Meaning> = Vec::new();
+    for status in 300..=599 {
+        let Some((kind, fresh_token)) = meaning(status) else { continue };
+        match rows.last_mut() {
+            // A redirect is worth a row of its own.
+            Some(row)
+                if (row.kind, row.fresh_token) == (kind, fresh_token)
+                    && *row.statuses.end() + 1 == status
+                    && status != 400 =>
+            {
+                row.statuses = *row.statuses.start()..=status;
+            }
+            _ => rows.push(Meaning { statuses: status..=status, code, kind, fresh_token }),
+        }
+    }
+    rows
+}
+
 /// What every answer means that is not a 2xx: by status alone, and by codes that say otherwise. For people: it asks
 /// the code that classifies about each.
 pub fn meanings() -> Vec<Meaning> {
-    let mut rows: Vec<Meaning> = Vec::new();
-    for status in 300..=599 {
-        let (kind, fresh_token) = (classify(status, None), asks_for_fresh_token(status, None));
-        match rows.last_mut() {
-            // A redirect is worth a row of its own.
-            Some(row) if (row.kind, row.fresh_token) == (kind, fresh_token) && status != 400 => {
-                row.statuses = *row.statuses.start()..=status;
-            }
-            _ => rows.push(Meaning { statuses: status..=status, code: None, kind, fresh_token }),
-        }
-    }
+    let mut all = rows(None, |status| Some(meaning(status, None)));
     let single = GATEWAY_NOT_READY.iter().chain(&[PROFILE_NOT_READ, PROFILE_TOKEN_INVALID]);
     let single =
         single.chain(&CREDENTIALS_REFUSED).chain(&TOKEN_IS_NOT_THE_FAULT).chain(&[SANDBOX_NOT_ALLOWED]);
@@ -110,27 +164,28 @@ pub fn meanings() -> Vec<Meaning> {
     codes.sort_unstable();
     codes.dedup();
     for status in [400, 401, 403, 503] {
-        let by_status = (classify(status, None), asks_for_fresh_token(status, None));
-        let other = (classify(status, Some(NO_CODE)), asks_for_fresh_token(status, Some(NO_CODE)));
         for (shown, code) in &codes {
-            let (kind, fresh_token) =
-                (classify(status, Some(code)), asks_for_fresh_token(status, Some(code)));
+            let (kind, fresh_token) = meaning(status, Some(code));
             // A code without meaning at this status is as good as any other: it says nothing of its own.
-            if (kind, fresh_token) != other {
-                rows.push(Meaning { statuses: status..=status, code: Some(shown), kind, fresh_token });
+            if (kind, fresh_token) != meaning(status, Some(NO_CODE)) {
+                all.push(Meaning { statuses: status..=status, code: Some(shown), kind, fresh_token });
             }
         }
-        let (kind, fresh_token) = other;
-        if other != by_status {
-            rows.push(Meaning { statuses: status..=status, code: Some("any other"), kind, fresh_token });
-        }
     }
-    rows
+    all.extend(rows(Some(ANY_OTHER), |status| {
+        Some(meaning(status, Some(NO_CODE))).filter(|other| *other != meaning(status, None))
+    }));
+    all.extend(rows(Some(EXPLAINED), |status| {
+        OF_FORM.contains(&status).then(|| (classify(status, None, Origin::Explained), false))
+    }));
+    all
 }
 
 #[cfg(test)]
 mod tests {
-    use FailureKind::{CredentialsRefused, Refused, ServerError, Throttled, Unauthorized, Unavailable};
+    use FailureKind::{
+        CredentialsRefused, ForeignAnswer, Refused, ServerError, Throttled, Unauthorized, Unavailable,
+    };
 
     use super::*;
 
@@ -212,17 +267,25 @@ mod tests {
         (400, "1318-400", Refused, false),
         (400, "1600-400", Refused, false),
         // By status alone.
-        (302, "", Refused, false),
-        (304, "", Refused, false),
-        (400, "", Refused, false),
+        (302, "", ForeignAnswer, false),
+        (304, "", ForeignAnswer, false),
+        (400, "", ForeignAnswer, false),
         (401, "", CredentialsRefused, true),
-        (403, "", Unauthorized, false),
-        (404, "", Refused, false),
+        (403, "", ForeignAnswer, false),
+        (404, "", ForeignAnswer, false),
+        (405, "", ForeignAnswer, false),
+        (407, "", ForeignAnswer, false),
+        (413, "", ForeignAnswer, false),
+        (421, "", ForeignAnswer, false),
+        (423, "", ForeignAnswer, false),
+        (425, "", ForeignAnswer, false),
+        (431, "", ForeignAnswer, false),
+        (451, "", ForeignAnswer, false),
         (408, "", ServerError, false),
         (409, "", ServerError, false),
         (412, "1404-412", Refused, false),
-        (415, "", Refused, false),
-        (422, "", Refused, false),
+        (415, "", ForeignAnswer, false),
+        (422, "", ForeignAnswer, false),
         (500, "", ServerError, false),
         (502, "", ServerError, false),
         (503, "", ServerError, false),
@@ -242,8 +305,26 @@ mod tests {
     fn every_row_of_the_table() {
         for (status, code, kind, fresh_token) in TABLE {
             let code = (!code.is_empty()).then_some(*code);
-            assert_eq!(classify(*status, code), *kind, "{status} {code:?}");
+            assert_eq!(classify(*status, code, Origin::Unknown), *kind, "{status} {code:?}");
             assert_eq!(asks_for_fresh_token(*status, code), *fresh_token, "{status} {code:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_word_of_flow_service_or_its_gateway_is_a_verdict() {
+        for status in (300..=499).filter(|status| ![401, 408, 409, 429].contains(status)) {
+            for code in [None, Some("E-7"), Some("NotFound"), Some("no-route"), Some("12345"), Some("x-404")]
+            {
+                assert_eq!(classify(status, code, Origin::Unknown), ForeignAnswer, "{status} {code:?}");
+                let explained = if OF_FORM.contains(&status) { Refused } else { ForeignAnswer };
+                assert_eq!(classify(status, code, Origin::Explained), explained, "{status} {code:?}");
+                let theirs = if status == 403 { Unauthorized } else { Refused };
+                assert_eq!(classify(status, code, Origin::FlowService), theirs, "{status} {code:?}");
+            }
+            for code in ["404001", "1101-404", "UPQL-1101-404"] {
+                let kind = classify(status, Some(code), Origin::Unknown);
+                assert_ne!(kind, ForeignAnswer, "{status} {code}");
+            }
         }
     }
 
@@ -251,7 +332,7 @@ mod tests {
     fn row(status: u16, code: &str) -> Meaning {
         let is_meant = |row: &Meaning| match row.code {
             None => code.is_empty(),
-            Some("any other") => false,
+            Some(ANY_OTHER | EXPLAINED) => false,
             Some(shown) => match shown.split_once('…') {
                 Some((start, end)) => code.starts_with(start) && code.ends_with(end) && code.len() == 8,
                 None => shown == code,
@@ -260,7 +341,7 @@ mod tests {
         let about: Vec<Meaning> =
             meanings().into_iter().filter(|row| row.statuses.contains(&status)).collect();
         let named = about.iter().find(|row| is_meant(row));
-        let other = about.iter().find(|row| row.code == Some("any other") && !code.is_empty());
+        let other = about.iter().find(|row| row.code == Some(ANY_OTHER) && !code.is_empty());
         let plain = about.iter().find(|row| row.code.is_none());
         named.or(other).or(plain).unwrap().clone()
     }
@@ -278,7 +359,7 @@ mod tests {
         for status in 100..1000 {
             for code in [None, Some("401013"), Some("403020"), Some("2114-400"), Some("1100-400")] {
                 if asks_for_fresh_token(status, code) {
-                    let kind = classify(status, code);
+                    let kind = classify(status, code, Origin::FlowService);
                     assert!(matches!(kind, Unauthorized | CredentialsRefused), "{status} {code:?}");
                 }
             }

@@ -41,7 +41,7 @@ pub(super) fn parts(value: &str) -> Vec<String> {
 fn collect(value: &str, depth: usize, found: &mut Vec<String>) {
     if let Some(depth) = depth.checked_sub(1)
         && value.trim_start().starts_with(['{', '['])
-        && let Ok(node) = serde_json::from_str::<Node>(value)
+        && let Some(node) = Node::read(value)
     {
         let mut texts = Vec::new();
         node.texts(&mut texts);

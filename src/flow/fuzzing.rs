@@ -11,7 +11,7 @@ use super::redact::Redactor;
 use super::retry_after::parse;
 
 /// What a value of `Retry-After` asks for.
-pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub fn retry_after(value: &str, now: SystemTime) -> Duration {
     parse(value, now)
 }
 

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Request, RequestBuilder, Response, redirect, retry, tls};
 use url::Url;
 
@@ -193,14 +193,21 @@ impl Answer {
         self.headers.get(REQUEST_ID)?.to_str().ok()
     }
 
-    /// The header `Retry-After`.
+    /// The header `Retry-After`. A date in it counts from the answer's own: clocks differ.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        retry_after::parse(self.headers.get(RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
+        let value = self.headers.get(RETRY_AFTER)?.to_str().unwrap_or_default();
+        Some(retry_after::parse(value, self.date().unwrap_or_else(SystemTime::now)))
     }
 
     /// The header `Date`.
     pub(super) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
+    }
+
+    /// The host that a redirect leads to, if it says one.
+    pub(super) fn location_host(&self) -> Option<String> {
+        let location = Url::parse(self.headers.get(LOCATION)?.to_str().ok()?).ok()?;
+        location.host_str().map(str::to_owned)
     }
 
     /// "HTTP 400" and what can be said about the rest: the explanation, or why there is none. Never the raw body.

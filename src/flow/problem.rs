@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value};
 
+use super::failure::Origin;
+
 /// Adobe's longest known codes have 14 characters (`FLOW-1439-404`, `invalid_client`).
 const MAX_CODE: usize = 64;
 
@@ -21,9 +23,20 @@ pub(super) struct Problem {
     pub(super) message: Option<String>,
     /// Adobe's id of the call.
     pub(super) request_id: Option<String>,
+    /// Whether it has fields that only Flow Service sends.
+    pub(super) is_flow_services: bool,
 }
 
 impl Problem {
+    /// Whose word the answer is, as far as this shows.
+    pub(super) fn origin(&self) -> Origin {
+        match (self.is_flow_services, &self.message) {
+            (true, _) => Origin::FlowService,
+            (false, Some(_)) => Origin::Explained,
+            (false, None) => Origin::Unknown,
+        }
+    }
+
     /// Reads a body, whatever it is; `header` is the answer's `X-Request-Id`.
     pub(super) fn read(body: &[u8], header: Option<&str>) -> Self {
         let fields = match serde_json::from_slice(body) {
@@ -34,6 +47,7 @@ impl Problem {
         Self {
             code: code(&fields),
             message: message(&fields, report),
+            is_flow_services: fields.contains_key("errorMessage") || report.is_some(),
             request_id: ["request-id", "requestId"]
                 .iter()
                 .filter_map(|key| report?.get(*key)?.as_str())
@@ -99,7 +113,8 @@ mod tests {
 
     fn problem(code: &str, message: &str, request_id: &str) -> Problem {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Problem { code: some(code), message: some(message), request_id: some(request_id) }
+        let (code, message, request_id) = (some(code), some(message), some(request_id));
+        Problem { code, message, request_id, is_flow_services: false }
     }
 
     #[test]
@@ -109,9 +124,12 @@ mod tests {
                 r#"{"type":"https://ns.adobe.com/aep/errors/FLOW-1439-404","title":"Resource not found","status":404,
                     "report":{"detailed-message":"No flow with that id","request-id":"r-1","id":"x","type":"flows"},
                     "errorMessage":"shorter","errorDetails":"more"}"#,
-                problem("1439-404", "No flow with that id", "r-1"),
+                Problem { is_flow_services: true, ..problem("1439-404", "No flow with that id", "r-1") },
             ),
-            (r#"{"errorMessage":"not found","errorDetails":"x"}"#, problem("", "not found", "")),
+            (
+                r#"{"errorMessage":"not found","errorDetails":"x"}"#,
+                Problem { is_flow_services: true, ..problem("", "not found", "") },
+            ),
             (
                 r#"{"message":"Please provide a valid spec id"}"#,
                 problem("", "Please provide a valid spec id", ""),

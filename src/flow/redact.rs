@@ -1,7 +1,7 @@
 //! Takes secrets out of text that comes from outside: Flow Service and the third parties behind it echo what they were
 //! sent, as it was or encoded.
 //!
-//! Hidden is every string under the request's `auth` (but its `specName` and `type`), the parts of it that carry a secret
+//! Hidden is every string and number under the request's `auth` (but its `specName` and `type`), the parts of it that carry a secret
 //! of their own, and the worker's credentials. Built only when a call has failed. Knows nothing about HTTP.
 //!
 //! Not found: a secret that was cut, or changed in another way than the encodings in [`super::forms`].
@@ -53,9 +53,9 @@ impl Redactor {
             redactor.everything = true;
             return redactor;
         }
-        match serde_json::from_slice::<Node>(body) {
-            Ok(request) => secrets_in(&request).into_iter().for_each(|value| redactor.hide(value)),
-            Err(_) => redactor.everything = true,
+        match str::from_utf8(body).ok().and_then(Node::read) {
+            Some(request) => secrets_in(&request).into_iter().for_each(|value| redactor.hide(value)),
+            None => redactor.everything = true,
         }
         redactor
     }

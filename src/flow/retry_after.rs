@@ -1,24 +1,38 @@
 //! Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date.
-//!
-//! Says what was sent and caps nothing: how long the worker is willing to wait is decided elsewhere.
 
 use std::time::{Duration, SystemTime};
 
-/// How long the sender of this header value asks us to wait, counted from `now`.
+/// Nobody waits for longer: what is asked for beyond is cut to this, so that it can be added to any time.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What is waited for when the header says something that cannot be read: it asks for a wait all the same.
+const UNREADABLE: Duration = Duration::from_secs(5);
+
+/// How long the sender of this header value asks us to wait, counted from `now`, which is best the answer's own date.
 ///
-/// A moment that has passed, or a negative number, is no wait at all. A number beyond 64 bits saturates. What is neither a
-/// whole number nor an HTTP date is `None`.
-pub(super) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
+/// A fraction of a second counts as a whole one. A moment that has passed, or a negative number, is no wait at all.
+pub(super) fn parse(value: &str, now: SystemTime) -> Duration {
     let value = value.trim();
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        if value.starts_with('-') {
-            return Some(Duration::ZERO);
-        }
-        return Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)));
+    let wait = seconds(value).or_else(|| {
+        let date = httpdate::parse_http_date(value).ok()?;
+        Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+    });
+    wait.unwrap_or(UNREADABLE).min(LONGEST)
+}
+
+/// A number of seconds, whole or with decimals.
+fn seconds(value: &str) -> Option<Duration> {
+    let number = value.strip_prefix('-').unwrap_or(value);
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(decimals) {
+        return None;
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+    if value.starts_with('-') {
+        return Some(Duration::ZERO);
+    }
+    let begun = u64::from(decimals.bytes().any(|digit| digit != b'0'));
+    Some(Duration::from_secs(whole.parse().unwrap_or(u64::MAX).saturating_add(begun)))
 }
 
 #[cfg(test)]
@@ -36,38 +50,49 @@ mod tests {
 
     #[test]
     fn seconds_dates_and_nonsense() {
-        let seconds = |n| Some(Duration::from_secs(n));
+        let longest = LONGEST.as_secs();
         for (value, expected) in [
-            ("0", seconds(0)),
-            ("38", seconds(38)),
-            (" 120 ", seconds(120)),
-            ("-5", seconds(0)),
-            ("999999999999", seconds(999_999_999_999)),
-            ("18446744073709551615", seconds(u64::MAX)),
-            ("99999999999999999999999999999", seconds(u64::MAX)),
-            ("Sun, 06 Nov 1994 08:50:07 GMT", seconds(30)),
-            ("Sunday, 06-Nov-94 08:50:07 GMT", seconds(30)),
-            ("Sun Nov  6 08:50:07 1994", seconds(30)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", seconds(0)),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", seconds(0)),
-            ("Fri, 31 Dec 9999 23:59:59 GMT", seconds(253_402_300_799 - 784_111_777)),
-            ("", None),
-            ("-", None),
-            ("+5", None),
-            ("1.5", None),
-            ("300s", None),
-            ("soon", None),
-            ("NaN", None),
-            ("٣٨", None),
+            ("0", 0),
+            ("38", 38),
+            (" 120 ", 120),
+            ("-5", 0),
+            ("6.5", 7),
+            ("0.1", 1),
+            ("6.0", 6),
+            ("-0.5", 0),
+            ("604800", longest),
+            ("604801", longest),
+            ("999999999999", longest),
+            ("9223372036854775807", longest),
+            ("18446744073709551615", longest),
+            ("99999999999999999999999999999", longest),
+            ("18446744073709551615.5", longest),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", 30),
+            ("Sunday, 06-Nov-94 08:50:07 GMT", 30),
+            ("Sun Nov  6 08:50:07 1994", 30),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", longest),
+            ("", 5),
+            ("-", 5),
+            ("+5", 5),
+            (".5", 5),
+            ("1.", 5),
+            ("1.2.3", 5),
+            ("300s", 5),
+            ("soon", 5),
+            ("NaN", 5),
+            ("٣٨", 5),
         ] {
-            assert_eq!(parse(value, now()), expected, "{value:?}");
+            assert_eq!(parse(value, now()).as_secs(), expected, "{value:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn never_panics(value in ".*", seconds in 0..u64::from(u32::MAX)) {
-            parse(&value, UNIX_EPOCH + Duration::from_secs(seconds));
+        fn it_can_be_added_to_any_time(value in ".*|[0-9]{1,30}([.][0-9]{1,9})?", seconds in 0..u64::from(u32::MAX)) {
+            let now = UNIX_EPOCH + Duration::from_secs(seconds);
+            prop_assert!(parse(&value, now) <= LONGEST);
         }
     }
 }

@@ -1,24 +1,26 @@
 //! Finds the credentials in a request body that was sent.
 //!
 //! A tree of its own rather than [`serde_json::Value`], because that forgets all but the last of the keys that are
-//! written twice: every one of them was sent, so every one can be echoed.
+//! written twice, and how numbers were written: what was sent is what can be echoed.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Number, from_str};
 
-/// Below this many digits a number is a port or a limit, not a password.
-const MIN_DIGITS: usize = 6;
+/// Levels of nesting that are read; serde's own parser goes as deep.
+const MAX_DEPTH: usize = 128;
 
 /// JSON as it was sent, repeated keys included.
 pub(super) enum Node {
-    /// A string, or a number with its digits.
+    /// A string, or a number as it was written.
     Text(String),
-    /// An array.
+    /// An array; or a number in two spellings.
     List(Vec<Node>),
     /// An object.
     Object(Vec<(String, Node)>),
-    /// `null`, a boolean or a short number: nothing to hide.
+    /// `null` or a boolean: nothing to hide.
     Bare,
 }
 
@@ -39,7 +41,35 @@ pub(super) fn secrets_in(request: &Node) -> Vec<&str> {
 }
 
 impl Node {
-    /// Every text in here. JSON that nests too deep to be walked was refused by the parser (128 levels).
+    /// Reads JSON; `None` if it is none, or nests too deep.
+    pub(super) fn read(json: &str) -> Option<Self> {
+        Self::at(json.trim(), MAX_DEPTH)
+    }
+
+    fn at(json: &str, depth: usize) -> Option<Self> {
+        let depth = depth.checked_sub(1)?;
+        let read = |raw: &RawValue| Self::at(raw.get(), depth);
+        match json.as_bytes().first()? {
+            b'{' => {
+                let Fields(fields) = from_str(json).ok()?;
+                let fields = fields.into_iter().map(|(name, raw)| Some((name, read(raw)?)));
+                Some(Self::Object(fields.collect::<Option<_>>()?))
+            }
+            b'[' => {
+                let items: Vec<&RawValue> = from_str(json).ok()?;
+                Some(Self::List(items.into_iter().map(read).collect::<Option<_>>()?))
+            }
+            b'"' => from_str(json).ok().map(Self::Text),
+            b't' | b'f' | b'n' => from_str::<Option<bool>>(json).ok().map(|_| Self::Bare),
+            // Whoever has read a number may write it in the usual way.
+            _ => {
+                let usual = from_str::<Number>(json).ok()?.to_string();
+                Some(Self::List(vec![Self::Text(json.to_owned()), Self::Text(usual)]))
+            }
+        }
+    }
+
+    /// Every text in here.
     pub(super) fn texts<'a>(&'a self, found: &mut Vec<&'a str>) {
         match self {
             Self::Text(text) => found.push(text),
@@ -48,65 +78,31 @@ impl Node {
             Self::Bare => {}
         }
     }
-
-    fn number(number: impl fmt::Display) -> Self {
-        let text = number.to_string();
-        if text.len() >= MIN_DIGITS { Self::Text(text) } else { Self::Bare }
-    }
 }
 
-impl<'de> Deserialize<'de> for Node {
+/// The members of an object, in their order.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
-struct NodeVisitor;
+struct FieldsVisitor;
 
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any JSON")
+        formatter.write_str("an object")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Bare)
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Bare)
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::number(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::number(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::number(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Node::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Fields<'de>, A::Error> {
         let mut object = Vec::new();
         while let Some(field) = fields.next_entry()? {
             object.push(field);
         }
-        Ok(Node::Object(object))
+        Ok(Fields(object))
     }
 }

@@ -11,7 +11,7 @@ use super::{Handled, Handler, Learned, Past, create_of};
 use crate::admission::Rejected;
 use crate::clock;
 use crate::contract::job::Job;
-use crate::flow::{CreateRequest, Created, Failure, FailureKind, FlowApi};
+use crate::flow::{CreateBody, CreateRequest, Created, Failure, FailureKind, FlowApi};
 use crate::retry::doubt::Doubt;
 use crate::retry::policy::{Attempts, Next, Wait};
 use crate::retry::tier::Tier;
@@ -155,12 +155,13 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         let request = CreateRequest {
             ims_org_id: self.job.ims_org_id.as_str().to_owned(),
             sandbox_name: self.job.sandbox_name.as_str().to_owned(),
-            body: self.job.body.clone(),
+            body: CreateBody(self.job.body.clone()),
             attempts_before: self.attempts.made().saturating_sub(1),
         };
         let created = self.handler.flow.create(&request).await;
         permit.ended(created.as_ref().err());
         self.tried = true;
+        self.handler.note(self.job, created.as_ref().err());
         match created {
             Ok(created) if self.doubted => Ok(self.only_one(created).await),
             Ok(created) => Ok((created, false)),

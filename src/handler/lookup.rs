@@ -5,7 +5,7 @@ use tracing::{error, info, warn};
 use super::attempt::{Attempting, Setback};
 use super::create_of;
 use crate::admission::Operation;
-use crate::flow::{Created, FindRequest, FlowApi, Found};
+use crate::flow::{CreateBody, Created, FindRequest, FlowApi, Found};
 use crate::metrics::attempts::LookupResult;
 use crate::retry::doubt::Doubt;
 
@@ -45,6 +45,7 @@ impl<F: FlowApi> Attempting<'_, F> {
             connection_spec_id: self.job.connection_spec_id.clone(),
             name: self.job.name.clone(),
             since: self.past.since,
+            body: CreateBody(self.job.body.clone()),
         };
         let permit = self.permit(Operation::LookUp).await?;
         let found = self.handler.flow.find(&request).await;

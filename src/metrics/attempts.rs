@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::register;
 use crate::flow::FailureKind;
@@ -44,6 +44,7 @@ pub struct AttemptMetrics {
     created_in_doubt: IntCounter,
     duplicates: IntCounter,
     from_memory: IntCounter,
+    all_refused: IntGauge,
 }
 
 impl AttemptMetrics {
@@ -87,6 +88,13 @@ impl AttemptMetrics {
                 "answers_from_memory_total",
                 "Jobs that came again and were answered without a call.",
             )?,
+            all_refused: register(
+                registry,
+                IntGauge::new(
+                    "all_jobs_refused",
+                    "1 if all jobs since the start (50 at least) were refused with the same code and none was created: it may be the configuration.",
+                )?,
+            )?,
         };
         metrics.touch_every_label_set();
         Ok(metrics)
@@ -109,6 +117,11 @@ impl AttemptMetrics {
     /// An attempt failed: its look-up, or its create.
     pub fn failed(&self, kind: FailureKind) {
         self.failures.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Whether all jobs since the start were refused with the same code.
+    pub fn all_refused(&self, are: bool) {
+        self.all_refused.set(are.into());
     }
 
     /// A create was sent and nobody knows what came of it.

@@ -76,6 +76,7 @@ pub struct JobMetrics {
     completed: IntCounterVec,
     postponed: IntCounterVec,
     duration: HistogramVec,
+    timestamps_ignored: IntCounter,
     queue_wait: Histogram,
     age: Histogram,
     attempts: Histogram,
@@ -121,6 +122,13 @@ impl JobMetrics {
             duration: register(
                 registry,
                 HistogramVec::new(duration.buckets(DURATION_BUCKETS.to_vec()), &["outcome"])?,
+            )?,
+            timestamps_ignored: register(
+                registry,
+                IntCounter::new(
+                    "job_timestamps_ignored_total",
+                    "Deliveries whose AMQP timestamp cannot be: before 2020, or more than a day ahead, in seconds and in milliseconds.",
+                )?,
             )?,
             queue_wait: histogram(
                 "job_queue_wait_seconds",
@@ -203,6 +211,12 @@ impl JobMetrics {
     /// How many deliveries may be in hand at a time.
     pub fn limited_to(&self, concurrency: u16) {
         self.limit.set(i64::from(concurrency));
+    }
+
+    /// A delivery says a time at which it cannot have been sent; whether it is the first that does.
+    pub fn timestamp_ignored(&self) -> bool {
+        self.timestamps_ignored.inc();
+        self.timestamps_ignored.get() == 1
     }
 
     /// A delivery was taken; `waited` is how long it lay in the queue, if its sender said when it was sent.

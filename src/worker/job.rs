@@ -53,6 +53,12 @@ impl<F: FlowApi> Worker<F> {
             arrival.at_unix,
             arrival.waited(),
         );
+        if arrival.is_impossible && self.metrics.jobs.timestamp_ignored() {
+            warn!(
+                timestamp = delivery.properties.timestamp(),
+                "a message's timestamp cannot be, and is ignored: AMQP counts in seconds since 1970; told once"
+            );
+        }
         let mut job_id = None;
         let decision = match self.decide_safely(&delivery, in_hand, publisher, &mut job_id, stop).await {
             // A hand-back looks like a crash to the broker, and a suspect must not take the blame for it.

@@ -96,19 +96,39 @@ fn refusals() -> Vec<Case> {
             "400003",
         ),
         rejected("400-platform", answer(400, &problem), 400, ""),
-        rejected("400-html", raw(400, "text/html", "<html>no</html>"), 400, ""),
-        rejected("400-empty", raw(400, "text/plain", ""), 400, ""),
         rejected("400-echo", json!({ "kind": "echo", "status": 400 }), 400, "1100-400"),
         rejected("401-of-the-source", status(401, "flow", "1001-401"), 401, "1001-401"),
         rejected("403-of-the-source", status(403, "flow", "1002-403"), 403, "1002-403"),
         rejected("404-sandbox", status(404, "flow", "2103-404"), 404, "2103-404"),
         rejected("415", status(415, "flow", "1004-415"), 415, "1004-415"),
         rejected("422", answer(422, &json!({ "message": "'version' is required for spec info" })), 422, ""),
-        rejected("redirect", json!({ "kind": "redirect", "status": 302, "location": REFUSED }), 302, ""),
-        rejected("moved", json!({ "kind": "redirect", "status": 308, "location": REFUSED }), 308, ""),
         unauthorized("401-wrong-organisation", status(401, "flow", "2001-401"), 401, "2001-401"),
         unauthorized("403-permission", status(403, "flow", "2120-403"), 403, "2120-403"),
-        unauthorized("403-html", raw(403, "text/html", "<html>no</html>"), 403, ""),
+    ]
+}
+
+/// Answers that are not Flow Service's: nothing was done, and no job is to blame.
+fn foreign_answers() -> Vec<Case> {
+    let foreign = |id, fault, http_status| lasting(id, fault, "unavailable", http_status, "");
+    let html = |status| raw(status, "text/html", "<html>no</html>");
+    let redirect = |status| json!({ "kind": "redirect", "status": status, "location": REFUSED });
+    let no_route = json!({ "message": "no Route matched with those values" });
+    vec![
+        foreign("302", redirect(302), 302),
+        foreign("308", redirect(308), 308),
+        foreign("400-html", html(400), 400),
+        foreign("400-empty", raw(400, "text/plain", ""), 400),
+        foreign("403-html", html(403), 403),
+        foreign("404-html", html(404), 404),
+        foreign("404-of-another", answer(404, &no_route), 404),
+        foreign("405", raw(405, "text/plain", "Method Not Allowed"), 405),
+        foreign("407", html(407), 407),
+        foreign("413", html(413), 413),
+        foreign("421", html(421), 421),
+        foreign("423", html(423), 423),
+        foreign("425", html(425), 425),
+        foreign("431", html(431), 431),
+        foreign("451", html(451), 451),
     ]
 }
 
@@ -245,7 +265,19 @@ async fn run(cases: &[Case]) -> Scene {
 async fn a_refusal_ends_the_job_at_once() {
     let scene = run(&refusals()).await;
     assert_eq!(scene.sim.report().await["created"], 0);
-    assert_eq!(scene.sim.report().await["requests"]["other"], 0, "no redirect is followed");
+}
+
+#[tokio::test]
+async fn an_answer_of_something_else_is_no_verdict_on_a_job() {
+    let cases = foreign_answers();
+    let scene = run(&cases).await;
+    let report = scene.sim.report().await;
+    assert_eq!((&report["created"], &report["requests"]["other"]), (&json!(0), &json!(0)), "{report}");
+    assert_eq!(
+        scene.vhost.depth(&scene.dead_queue()).await,
+        u32::try_from(cases.len()).unwrap(),
+        "a replay helps"
+    );
 }
 
 #[tokio::test]

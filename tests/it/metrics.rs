@@ -307,12 +307,18 @@ async fn the_oldest_job_in_flight_is_known() {
     let corner = Corner::new().await;
     corner.sim.fault(json!({ "name": "slow kiwi", "fault": { "kind": "hang" } })).await;
     let worker = corner.worker(&[("FLOW_TIMEOUT", "90s"), ("DRAIN_GRACE", "90s")]).await;
-    let sent = BasicProperties::default().with_timestamp(1_000_000_000);
-    corner.submit_raw(sent, job_named("kiwi-1", "slow kiwi").to_string().as_bytes()).await;
+    let sent = |timestamp| BasicProperties::default().with_timestamp(timestamp);
+    // In milliseconds, as some senders count.
+    let slow = job_named("kiwi-1", "slow kiwi").to_string();
+    corner.submit_raw(sent(1_600_000_000_000), slow.as_bytes()).await;
     worker.wait_count("connection_worker_jobs_in_flight", 1, PATIENCE).await;
-    corner.submit(&job("kiwi-2")).await;
-    corner.reply().await;
-    assert_eq!(worker.metric(OLDEST).await, 1e9);
+    for (id, impossible) in [("kiwi-2", 0), ("kiwi-3", u64::MAX)] {
+        corner.submit_raw(sent(impossible), job(id).to_string().as_bytes()).await;
+        corner.reply().await;
+    }
+    assert_eq!(worker.metric(OLDEST).await, 1.6e9);
+    assert_eq!(worker.metric("connection_worker_job_timestamps_ignored_total").await, 2.0);
+    assert_eq!(worker.stderr().matches("timestamp cannot be").count(), 1);
 
     worker.signal(Signal::SIGTERM);
     worker.wait_count("connection_worker_draining", 1, PATIENCE).await;

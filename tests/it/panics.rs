@@ -41,7 +41,7 @@ struct Explosive {
 
 impl FlowApi for Explosive {
     async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let body: Value = serde_json::from_slice(&request.body.0).unwrap();
         assert_ne!(body["name"], self.name, "this one is not for me");
         Ok(Created { id: format!("id of {}", body["name"]), etag: None })
     }

@@ -74,6 +74,50 @@ async fn an_ill_flow_service_is_left_in_peace() {
     .await;
 }
 
+/// A mistyped address, a firewall, a maintenance page: they hurt no job, and are told once.
+#[tokio::test]
+async fn what_answers_in_place_of_flow_service_ends_no_job() {
+    let scene = Scene::start(&[&SOON[..], &[FEW_AT_A_TIME]].concat()).await;
+    if !scene.vhost.broker().is_ours() {
+        return;
+    }
+    let denied = json!({ "kind": "status", "status": 403, "form": "raw", "contentType": "text/html", "body": "<html>" });
+    scene.sim.fault(json!({ "endpoint": "create", "fault": denied })).await;
+    submit(&scene).await;
+    wait_held(&scene, "create").await;
+    let before = calls(&scene).await;
+    assert!(before <= 20 + 2 * 16, "{before} calls");
+    assert_eq!(scene.vhost.depth(&scene.reply_queue()).await, 0, "nobody is told that it cannot be done");
+    assert_eq!(scene.count("circuit_breakers_open{breaker=\"host\"}").await, 1);
+    let told = scene.worker.stderr();
+    let told: Vec<_> =
+        told.lines().filter(|line| line.contains("WARN") && line.contains("text/html")).collect();
+    assert!((1..=2).contains(&told.len()), "the breaker, and the host: {told:?}");
+    assert!(told[0].contains("HTTP 403") && told[0].contains("FLOW_URL may be wrong"), "{told:?}");
+
+    scene.sim.clear_faults().await;
+    let replies = scene.replies(JOBS).await;
+    assert!(replies.iter().all(|reply| reply.json()["status"] == "created"));
+    scene.settled().await;
+    assert_eq!(scene.vhost.depth(&scene.dead_queue()).await, 0);
+}
+
+#[tokio::test]
+async fn when_all_jobs_are_refused_alike_the_configuration_is_suspected() {
+    let scene = Scene::start(&[FEW_AT_A_TIME]).await;
+    let unknown = json!({ "kind": "status", "status": 404, "form": "flow", "code": "2103-404" });
+    scene.sim.fault(json!({ "endpoint": "create", "fault": unknown })).await;
+    scene.submit_all((0..60).map(|number| job(&format!("job-{number}")))).await;
+    let replies = scene.replies(60).await;
+    assert!(replies.iter().all(|reply| reply.json()["error"]["code"] == "rejected"));
+    assert_eq!(scene.count("all_jobs_refused").await, 1);
+    assert_eq!(scene.worker.stderr().matches("it may be the configuration").count(), 1);
+
+    scene.sim.clear_faults().await;
+    assert_eq!(scene.ask(&job("job-60")).await["status"], "created");
+    assert_eq!(scene.count("all_jobs_refused").await, 0);
+}
+
 #[tokio::test]
 async fn while_the_credentials_are_refused_jobs_are_held_and_are_done_with_the_right_ones() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use connection_worker::flow::client::{FlowClient, FlowSettings};
 use connection_worker::flow::token::{Credentials, ImsClient, ImsSettings, Keyring, TokenSource};
-use connection_worker::flow::{CreateRequest, FailureKind, FlowApi};
+use connection_worker::flow::{CreateBody, CreateRequest, FailureKind, FlowApi};
 use connection_worker::metrics::Metrics;
 use connection_worker::secret::SecretSource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -151,7 +151,7 @@ async fn a_flow_service_with_an_old_tls_gets_no_token() {
     let request = CreateRequest {
         ims_org_id: "1234@AdobeOrg".to_owned(),
         sandbox_name: "dev".to_owned(),
-        body: "{}".into(),
+        body: CreateBody("{}".into()),
         attempts_before: 0,
     };
     assert_eq!(flow.create(&request).await.unwrap_err().kind, FailureKind::NotSent);

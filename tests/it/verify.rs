@@ -146,3 +146,39 @@ async fn a_worker_that_stops_answers_what_it_has_created() {
     assert_eq!(corner.vhost.depth(&corner.jobs_queue()).await, 0);
     corner.end(worker).await;
 }
+
+/// Flow Service knows the connection: it can quote it in its answer to any call, and ask for any wait.
+#[tokio::test]
+async fn neither_quotes_nor_endless_waits_in_other_calls_do_harm() {
+    const SECRETS: [&str; 3] = ["hub-client-secret", "hub-access-token", "hub-refresh-token"];
+    let env = [
+        ("VERIFY", "both"),
+        ("SPEC_VALIDATION", "remote"),
+        ("RETRY_ATTEMPTS", "2"),
+        ("RETRY_AFTER_MAX", "0s"),
+    ];
+    let scene = Scene::start(&[&env[..], &SOON[..]].concat()).await;
+    let body = json!({ "message": format!("the connection has {SECRETS:?}") }).to_string();
+    let rule = |endpoint: &str, status: u16| {
+        let quoting = json!({
+            "kind": "status", "status": status, "form": "raw", "contentType": "application/json", "body": body,
+            "retryAfter": "9999999999999999999",
+        });
+        json!({ "endpoint": endpoint, "fault": quoting })
+    };
+    let lost = json!({ "endpoint": "create", "name": "connection lost", "fault": { "kind": "close" } });
+    scene.sim.fault(json!([rule("specs", 400), rule("get", 503), rule("find", 503), lost])).await;
+    let created = scene.ask(&job("j-1")).await;
+    assert_eq!(told(&created)[2], "unavailable");
+    let lost = scene.ask(&job("lost")).await;
+    assert_eq!(lost["error"]["code"], "ambiguous", "{lost}");
+    assert!(lost["error"]["message"].as_str().unwrap().contains("[redacted]"), "{lost}");
+    scene.settled().await;
+    let letters = scene.vhost.drain(&scene.dead_queue()).await;
+    let told = format!("{created} {lost} {} {:?}", scene.worker.stderr(), letters[0].properties);
+    assert!(SECRETS.iter().all(|secret| !told.contains(secret)), "{told}");
+    assert!(
+        told.contains("a connection spec cannot be had") && told.contains("a look at the connection failed"),
+        "{told}"
+    );
+}

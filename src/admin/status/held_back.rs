@@ -97,7 +97,7 @@ fn row(held: &HeldBack) -> Value {
 /// The calls that are held back, and why, if nothing more is known.
 fn words(scope: BreakerScope) -> (&'static str, &'static str) {
     match scope {
-        BreakerScope::Host => ("all calls", "no call can be sent"),
+        BreakerScope::Host => ("all calls", "nothing comes back from Flow Service"),
         BreakerScope::Token => ("calls that need a new token", "IMS issues no access token"),
         BreakerScope::Credentials => ("all calls", "the credentials are refused"),
         BreakerScope::Create => ("creates", "creates fail"),

@@ -276,6 +276,7 @@ fn remedy(kind: FailureKind) -> &'static str {
         }
         FailureKind::CredentialsRefused => "check IMS_CLIENT_ID or ACCESS_TOKEN and API_KEY, and IMS_ORG_ID",
         FailureKind::Refused | FailureKind::Unreadable => "check FLOW_URL, IMS_ORG_ID and SANDBOX_NAME",
+        FailureKind::ForeignAnswer => "check FLOW_URL, and what stands in between: a proxy, a firewall",
         FailureKind::TokenUnavailable => "see ims.token",
         FailureKind::NotSent
         | FailureKind::Throttled

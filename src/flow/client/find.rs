@@ -8,11 +8,15 @@
 use jiff::{Timestamp, ToSpan};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use url::Url;
 
-use super::{FlowClient, NOTHING, Refused, unreadable, with_headers};
+use super::{FlowClient, Refused, unreadable, with_headers};
+use crate::contract::ids::JobId;
 use crate::contract::marker::is_marked;
-use crate::flow::http::{Answer, End};
+use crate::flow::http::End;
+use crate::flow::lenient::{is_id, object, objects, optional};
 use crate::flow::token::Login;
 use crate::flow::{Created, Failure, FailureKind, FindRequest, Found};
 use crate::metrics::http::Method;
@@ -33,33 +37,37 @@ const MAX_FILTER: usize = 1000;
 /// What clocks may differ by, in minutes.
 const SKEW: i32 = 10;
 
-/// A page of the list. Of a connection nothing else is read: its `auth` may hold credentials.
+/// A page of the list.
 #[derive(Deserialize)]
-struct Page {
-    items: Vec<Item>,
-    #[serde(default, rename = "_links")]
-    links: Links,
+struct Page<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+    #[serde(default, rename = "_links", deserialize_with = "optional")]
+    links: Option<Map<String, Value>>,
 }
 
+/// Of a connection nothing else is read: its `auth` may hold credentials.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Item {
-    id: String,
+    #[serde(default, deserialize_with = "optional")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "optional")]
     etag: Option<String>,
+    #[serde(default, deserialize_with = "optional")]
     description: Option<String>,
     /// Unix time in milliseconds.
-    #[serde(default)]
-    created_at: i64,
+    #[serde(default, deserialize_with = "optional")]
+    created_at: Option<f64>,
 }
 
-#[derive(Deserialize, Default)]
-struct Links {
-    next: Option<Link>,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    href: Option<String>,
+/// A connection with the job's mark.
+#[derive(Debug, PartialEq)]
+struct Marked {
+    id: String,
+    etag: Option<String>,
+    /// Unix time in milliseconds; infinite if it is not known.
+    created_at: f64,
 }
 
 impl FlowClient {
@@ -68,11 +76,9 @@ impl FlowClient {
         let mut query = first_query(wanted);
         let mut marked = Vec::new();
         for _ in 0..MAX_PAGES {
-            let page = self.page(&query, wanted, login).await?;
-            let is_wanted =
-                |item: &Item| item.description.as_deref().is_some_and(|text| is_marked(text, &wanted.job_id));
-            marked.extend(page.items.into_iter().filter(is_wanted));
-            match page.links.next.and_then(|link| link.href) {
+            let (found, next) = self.page(&query, wanted, login).await?;
+            marked.extend(found);
+            match next {
                 None => return Ok(oldest(marked)),
                 Some(next) if query_of(&next) == query => break,
                 Some(next) => query = query_of(&next),
@@ -85,23 +91,40 @@ impl FlowClient {
         Err(Refused { failure, bad_token: false })
     }
 
-    async fn page(&self, query: &str, wanted: &FindRequest, login: &Login) -> Result<Page, Refused> {
+    async fn page(
+        &self,
+        query: &str,
+        wanted: &FindRequest,
+        login: &Login,
+    ) -> Result<(Vec<Marked>, Option<String>), Refused> {
         let mut url: Url = self.connections.clone();
         url.set_query(Some(query));
         let get = with_headers(self.http.get(url), &wanted.ims_org_id, &wanted.sandbox_name, login)?;
-        let answer = self.call(Method::Get, get, MAX_PAGE, &NOTHING, login).await?;
-        page_in(&answer).ok_or_else(|| Refused {
-            failure: unreadable(&answer, "which is no list of connections", &NOTHING, login),
+        let sent = &wanted.body.0;
+        let answer = self.call(Method::Get, get, MAX_PAGE, sent, login).await?;
+        let page = match answer.end {
+            End::Whole => read_page(&answer.body, &wanted.job_id),
+            End::TooLong(_) | End::Cut(_) => None,
+        };
+        page.ok_or_else(|| Refused {
+            failure: unreadable(&answer, "which is no list of connections", sent, login),
             bad_token: false,
         })
     }
 }
 
-fn page_in(answer: &Answer) -> Option<Page> {
-    match answer.end {
-        End::Whole => serde_json::from_slice(&answer.body).ok(),
-        End::TooLong(_) | End::Cut(_) => None,
-    }
+/// The connections of a page that carry the job's mark, and the link to the next page. `None` if it is no page, or if it does
+/// not say which connection carries the mark: then nobody knows whether there is one.
+fn read_page(body: &[u8], job_id: &JobId) -> Option<(Vec<Marked>, Option<String>)> {
+    let Page { items, links } = object(body)?;
+    let is_wanted = |item: &Item| item.description.as_deref().is_some_and(|text| is_marked(text, job_id));
+    let marked =
+        objects(&items)?.into_iter().filter(is_wanted).map(|Item { id, etag, created_at, .. }| {
+            let id = id.filter(|id| is_id(id))?;
+            Some(Marked { id, etag, created_at: created_at.unwrap_or(f64::INFINITY) })
+        });
+    let href = links.as_ref().and_then(|links| links.get("next")?.get("href")?.as_str());
+    Some((marked.collect::<Option<_>>()?, href.filter(|href| !href.is_empty()).map(str::to_owned)))
 }
 
 /// By the whole description where that can be said in a filter; else by source, name and age, as far as they can.
@@ -135,9 +158,54 @@ fn query_of(href: &str) -> String {
     href.split_once('?').map_or_else(String::new, |(_, query)| query.to_owned())
 }
 
-fn oldest(mut marked: Vec<Item>) -> Option<Found> {
-    marked.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+fn oldest(mut marked: Vec<Marked>) -> Option<Found> {
+    marked.sort_by(|one, other| {
+        one.created_at.total_cmp(&other.created_at).then_with(|| one.id.cmp(&other.id))
+    });
     let mut marked = marked.into_iter();
-    let Item { id, etag, .. } = marked.next()?;
-    Some(Found { connection: Created { id, etag }, duplicates: marked.map(|item| item.id).collect() })
+    let Marked { id, etag, .. } = marked.next()?;
+    Some(Found { connection: Created { id, etag }, duplicates: marked.map(|one| one.id).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::hash_map("[a-z]{0,4}", inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_marked_connection_is_seen_whatever_stands_beside_it(
+            (etag, created_at, links) in (any_json(), any_json(), any_json()),
+            others in proptest::collection::vec(any_json(), 0..4),
+        ) {
+            let job = JobId::parse("a-1").unwrap();
+            let ours = json!({
+                "id": "c-1", "etag": etag, "createdAt": created_at, "description": "d [job a-1]"
+            });
+            let mut items = others;
+            items.insert(items.len() / 2, ours);
+            let body = json!({ "items": items, "_links": links }).to_string();
+            let (marked, _) = read_page(body.as_bytes(), &job).unwrap();
+            prop_assert_eq!(marked.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["c-1"]);
+        }
+    }
 }

@@ -1,12 +1,15 @@
 //! Looks at one thing by its id: a connection spec, or a connection and its test. Changes nothing, and decides nothing.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use url::Url;
 
-use super::{FlowClient, NOTHING, Refused, unreadable, with_headers};
+use super::{FlowClient, Refused, unreadable, with_headers};
 use crate::flow::http::{End, MAX_ANSWER};
+use crate::flow::lenient::object;
 use crate::flow::token::Login;
 use crate::flow::{AuthSpec, ConnectionRequest, Failure, FailureKind, SpecRequest};
 use crate::metrics::http::Method;
@@ -26,12 +29,15 @@ struct Look<'a> {
     sandbox_name: &'a str,
     max_body: usize,
     lacking: &'static str,
+    /// What must not be told.
+    sent: &'a Bytes,
 }
 
 /// Flow Service wraps even one thing into a page.
 #[derive(Deserialize)]
-struct Page<T> {
-    items: Vec<T>,
+struct Page<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +77,7 @@ impl FlowClient {
             sandbox_name: wanted.sandbox_name.as_str(),
             max_body: MAX_SPEC,
             lacking: "which is no connection spec",
+            sent: &wanted.body.0,
         };
         let spec = self.look(&look, |body| item(body, |spec: &Spec| spec.id == id)).await?;
         let kinds = spec.auth_spec.into_iter();
@@ -95,7 +102,7 @@ impl FlowClient {
     pub(super) async fn look_at_test(&self, wanted: &ConnectionRequest) -> Result<bool, Failure> {
         let path = [wanted.connection_id.as_str(), "test"];
         let look = self.look_at_connection(wanted, &path, "without the result of a test");
-        self.look(&look, |body| serde_json::from_slice::<Test>(body).ok().map(|test| test.result)).await
+        self.look(&look, |body| object::<Test>(body).map(|test| test.result)).await
     }
 
     fn look_at_connection<'a>(
@@ -111,6 +118,7 @@ impl FlowClient {
             sandbox_name: wanted.sandbox_name.as_str(),
             max_body: MAX_ANSWER,
             lacking,
+            sent: &wanted.body.0,
         }
     }
 
@@ -127,13 +135,13 @@ impl FlowClient {
     ) -> Result<T, Refused> {
         let url = below(look.collection, look.path)?;
         let get = with_headers(self.http.get(url), look.ims_org_id, look.sandbox_name, login)?;
-        let answer = self.call(Method::Get, get, look.max_body, &NOTHING, login).await?;
+        let answer = self.call(Method::Get, get, look.max_body, look.sent, login).await?;
         let found = match answer.end {
             End::Whole => read(&answer.body),
             End::TooLong(_) | End::Cut(_) => None,
         };
         found.ok_or_else(|| Refused {
-            failure: unreadable(&answer, look.lacking, &NOTHING, login),
+            failure: unreadable(&answer, look.lacking, look.sent, login),
             bad_token: false,
         })
     }
@@ -141,8 +149,8 @@ impl FlowClient {
 
 /// The wanted item of a page. Whatever else may be there is not what was asked for.
 fn item<T: DeserializeOwned>(body: &[u8], is_wanted: impl Fn(&T) -> bool) -> Option<T> {
-    let page: Page<T> = serde_json::from_slice(body).ok()?;
-    page.items.into_iter().find(is_wanted)
+    let Page { items } = object(body)?;
+    items.iter().filter_map(|item| object(item.get().as_bytes())).find(is_wanted)
 }
 
 /// The address of one thing in a collection.

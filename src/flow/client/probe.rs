@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 
 use super::{FlowClient, NOTHING, Refused, unreadable, with_headers};
 use crate::flow::http::{Answer, End, MAX_ANSWER};
+use crate::flow::lenient::object;
 use crate::flow::token::Login;
 use crate::flow::{Failure, ProbeRequest};
 use crate::metrics::http::Method;
@@ -23,7 +24,7 @@ impl FlowClient {
             let answer = self.list_one(request, &login).await?;
             // One connection can be longer than what is read.
             let is_list = match answer.end {
-                End::Whole => serde_json::from_slice::<List>(&answer.body).is_ok(),
+                End::Whole => object::<List>(&answer.body).is_some(),
                 End::TooLong(_) => true,
                 End::Cut(_) => false,
             };

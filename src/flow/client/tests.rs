@@ -8,6 +8,7 @@ mod tokens;
 
 use super::*;
 use crate::contract::ids::{ImsOrgId, SandboxName};
+use crate::flow::CreateBody;
 use crate::flow::scripted::{Server, Step, answer, json};
 use crate::flow::token::{Credentials, ImsClient, ImsSettings, TokenSource};
 use crate::metrics::Metrics;
@@ -27,12 +28,16 @@ const HUBSPOT: &str = r#"{
 const CREATED: &str =
     r#"{"id":"2fce94c1-9a93-4971-8e94-c19a93097129","etag":"\"d403848a-0000-0200-0000-5e978f7b0000\""}"#;
 
+fn hubspot() -> CreateBody {
+    CreateBody(Bytes::from_static(HUBSPOT.as_bytes()))
+}
+
 fn request() -> CreateRequest {
     CreateRequest {
         attempts_before: 0,
         ims_org_id: "1234@AdobeOrg".to_owned(),
         sandbox_name: "dev-sandbox".to_owned(),
-        body: Bytes::from_static(HUBSPOT.as_bytes()),
+        body: hubspot(),
     }
 }
 

@@ -18,8 +18,35 @@ fn values_at_any_depth_are_hidden_and_names_stay() {
         "user": "alice-user", "nested": { "list": ["deep-value", { "key": "deeper-value" }] }, "pin": 12_345_678, "port": 1433,
     }));
     let text = "Basic Authentication: alice-user, deep-value, deeper-value, 12345678 on port 1433";
-    let shown = "Basic Authentication: [redacted], [redacted], [redacted], [redacted] on port 1433";
+    let shown = "Basic Authentication: [redacted], [redacted], [redacted], [redacted] on port [redacted]";
     assert_eq!(redactor.redact(text), shown);
+}
+
+#[test]
+fn numbers_are_hidden_as_they_were_written_and_as_they_are_usually() {
+    for number in [
+        "31415926535897932384626",
+        "9007199254740993e2",
+        "-18446744073709551616",
+        "7.3918264E+25",
+        "73918264.50",
+        "4711",
+        "90210",
+        "1e5",
+        "42",
+    ] {
+        let body = format!(r#"{{"auth":{{"params":{{"pin": {number} }}}}}}"#);
+        let redactor = Redactor::for_request(body.as_bytes());
+        assert_eq!(redactor.redact(&format!("got {number}.")), "got [redacted].", "{number}");
+    }
+    let redactor = Redactor::for_request(br#"{"auth":{"params":{"pin":73918264.50}}}"#);
+    assert_eq!(redactor.redact("73918264.5|73918264.50"), "[redacted]|[redacted]");
+}
+
+#[test]
+fn what_nests_too_deep_to_be_read_hides_everything() {
+    let deep = format!(r#"{{"auth":{}{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
+    assert_eq!(Redactor::for_request(deep.as_bytes()).redact("anything"), MARK);
 }
 
 #[test]

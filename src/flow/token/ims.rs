@@ -46,6 +46,9 @@ pub(super) struct Issuer {
     client_secret: Mutex<SecretString>,
 }
 
+/// Errors that pass (RFC 6749, section 4.1.2.1).
+const PASSING: [&str; 2] = ["server_error", "temporarily_unavailable"];
+
 /// IMS gave no token.
 struct NotIssued {
     failure: Failure,
@@ -139,19 +142,20 @@ impl Issuer {
         {
             return Ok(issued);
         }
-        let problem = if answer.is_success() {
-            // Whatever this is, it may hold a token.
-            Problem { request_id: answer.request_id().map(str::to_owned), ..Problem::default() }
-        } else {
-            Problem::read(&answer.body, answer.request_id())
-        };
+        let mut problem = Problem::read(&answer.body, answer.request_id());
+        if answer.is_success() {
+            // Whatever else it is, it may hold a token.
+            problem.message = None;
+        }
         let redactor = self.redactor(client_secret);
         let code = problem.code.as_deref();
         let mut message =
             format!("IMS gave no token: {}", answer.describe(problem.message.as_deref(), code, &redactor));
         message.push_str(&self.advice(answer.status, code));
-        let kind = match answer.status {
-            408 | 429 | 0..=299 | 500.. => FailureKind::TokenUnavailable,
+        let kind = match (answer.status, code) {
+            // An error is one whatever its status.
+            (0..=299, Some(code)) if !PASSING.contains(&code) => FailureKind::CredentialsRefused,
+            (408 | 429 | 0..=299 | 500.., _) => FailureKind::TokenUnavailable,
             _ => FailureKind::CredentialsRefused,
         };
         let failure = Failure {

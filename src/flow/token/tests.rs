@@ -74,15 +74,17 @@ async fn a_hundred_callers_make_one_request() {
 #[tokio::test]
 async fn a_rotated_client_secret_is_read_again() {
     let refusal = r#"{"error":"invalid_client","error_description":"wrong"}"#;
-    let server = Server::start([json(400, refusal), json(200, ISSUED)]).await;
-    let file = secret_file("old-secret\n");
-    let source = ims_source(server.url("/"), SecretSource::File(file.path().to_owned()));
-    std::fs::write(file.path(), "new-secret\n").unwrap();
-    source.current().await.unwrap();
-    let received = server.received();
-    assert!(received[0].body.contains("client_secret=old-secret&"));
-    assert!(received[1].body.contains("client_secret=new-secret&"));
-    assert_eq!(source.secrets()[1].expose_secret(), "new-secret");
+    for status in [400, 200] {
+        let server = Server::start([json(status, refusal), json(200, ISSUED)]).await;
+        let file = secret_file("old-secret\n");
+        let source = ims_source(server.url("/"), SecretSource::File(file.path().to_owned()));
+        std::fs::write(file.path(), "new-secret\n").unwrap();
+        source.current().await.unwrap();
+        let received = server.received();
+        assert!(received[0].body.contains("client_secret=old-secret&"), "{status}");
+        assert!(received[1].body.contains("client_secret=new-secret&"), "{status}");
+        assert_eq!(source.secrets()[1].expose_secret(), "new-secret");
+    }
 }
 
 #[tokio::test]
@@ -109,6 +111,12 @@ async fn what_ims_says_is_classified() {
             FailureKind::CredentialsRefused,
             "IMS_URL",
         ),
+        (
+            json(200, r#"{"error":"invalid_scope"}"#),
+            FailureKind::CredentialsRefused,
+            "openid,AdobeID,session",
+        ),
+        (json(200, r#"{"error":"server_error"}"#), FailureKind::TokenUnavailable, "server_error"),
         (json(500, "{}"), FailureKind::TokenUnavailable, "HTTP 500"),
         (json(408, "{}"), FailureKind::TokenUnavailable, "HTTP 408"),
         (json(200, r#"{"access_token":7,"x":"canary-secret"}"#), FailureKind::TokenUnavailable, "unreadable"),

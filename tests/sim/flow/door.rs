@@ -104,7 +104,7 @@ fn marked(description: &str) -> u32 {
 
 impl FlowApi for Door {
     async fn create(&self, request: &CreateRequest) -> Result<Created, Failure> {
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let body: Value = serde_json::from_slice(&request.body.0).unwrap();
         // Without a mark, by its name; lists cannot.
         let name = body["name"].as_str().unwrap_or_default();
         let named = || name.strip_prefix("connection ").and_then(|number| number.parse().ok());

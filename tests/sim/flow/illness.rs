@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Cut {
         done: bool,
     },
+    /// Something else answers in place of Flow Service.
+    Foreign,
     CredentialsRefused,
     Unauthorized,
     /// Too many calls: to come again after so many seconds.
@@ -68,6 +70,7 @@ impl Kind {
             Self::NotSent => (FailureKind::NotSent, None),
             Self::Hangs { .. } => (FailureKind::Timeout, None),
             Self::Cut { .. } => (FailureKind::NoAnswer, None),
+            Self::Foreign => (FailureKind::ForeignAnswer, Some(403)),
             Self::CredentialsRefused => (FailureKind::CredentialsRefused, Some(401)),
             Self::Unauthorized => (FailureKind::Unauthorized, Some(403)),
             Self::TooMany { .. } => (FailureKind::Throttled, Some(429)),

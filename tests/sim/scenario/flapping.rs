@@ -18,6 +18,7 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
         Kind::Unavailable,
         Kind::ServerError { done: random.bool() },
         Kind::NotSent,
+        Kind::Foreign,
         Kind::Cut { done: true },
     ];
     let kind = random.choice(kinds).unwrap();

@@ -66,6 +66,7 @@ fn kind(random: &mut Rng, apart: Apart) -> Kind {
         Kind::Unavailable,
         Kind::ServerError { done },
         Kind::NotSent,
+        Kind::Foreign,
         Kind::Hangs { done },
         Kind::Cut { done },
         Kind::Unauthorized,

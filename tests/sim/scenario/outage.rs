@@ -14,7 +14,8 @@ use crate::plan::Plan;
 pub(crate) fn plan(random: &mut Rng) -> Plan {
     let mut plan = Plan::new();
     let done = random.bool();
-    let kinds = [Kind::Unavailable, Kind::ServerError { done }, Kind::NotSent, Kind::Cut { done: false }];
+    let cut = Kind::Cut { done: false };
+    let kinds = [Kind::Unavailable, Kind::ServerError { done }, Kind::NotSent, Kind::Foreign, cut];
     let kind = random.choice(kinds).unwrap();
     let (from, until) = (seconds(5), seconds(125));
     plan.weather.illnesses.push(Illness::new(Calls::All, kind).during(from, until));

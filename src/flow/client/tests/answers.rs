@@ -1,6 +1,6 @@
 //! What each answer, and each lack of one, becomes.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 
@@ -93,6 +93,27 @@ async fn every_shape_of_error_body_is_understood() {
 }
 
 #[tokio::test]
+async fn what_something_else_answers_is_told_as_such() {
+    for (status, body, said) in [
+        (
+            404,
+            r#"{"message":"no Route matched"}"#,
+            "answered HTTP 404: no Route matched: FLOW_URL may be wrong",
+        ),
+        (
+            403,
+            "<html>no</html>",
+            "answered HTTP 403 with an unreadable body (text/html, 15 bytes): FLOW_URL may",
+        ),
+    ] {
+        let failure = fail_with(Step::Answer(answer(status, &[("Content-Type", "text/html")], body))).await;
+        assert_eq!(failure.kind, FailureKind::ForeignAnswer, "{failure}");
+        assert!(failure.message.starts_with("something else than Flow Service "), "{failure}");
+        assert!(failure.message.contains(said), "{failure}");
+    }
+}
+
+#[tokio::test]
 async fn a_throttled_call_says_how_long_to_wait() {
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
     let failure = fail_with(Step::Answer(answer(429, &[("Retry-After", &date)], ""))).await;
@@ -100,18 +121,40 @@ async fn a_throttled_call_says_how_long_to_wait() {
     let wait = failure.retry_after.unwrap().as_secs_f64();
     assert!((55.0..=60.0).contains(&wait), "{wait}");
     let failure = fail_with(Step::Answer(answer(429, &[("Retry-After", "999999999999")], ""))).await;
-    assert_eq!(failure.retry_after, Some(Duration::from_secs(999_999_999_999)));
-    let failure = fail_with(Step::Answer(answer(429, &[("Retry-After", "soon")], ""))).await;
+    assert_eq!(failure.retry_after, Some(Duration::from_secs(7 * 24 * 60 * 60)));
+    for unreadable in ["soon", "\u{e9}"] {
+        let failure = fail_with(Step::Answer(answer(429, &[("Retry-After", unreadable)], ""))).await;
+        let wait = Some(Duration::from_secs(5));
+        assert_eq!((failure.kind, failure.retry_after), (FailureKind::Throttled, wait), "{unreadable}");
+    }
+    let failure = fail_with(Step::Answer(answer(429, &[], ""))).await;
     assert_eq!((failure.kind, failure.retry_after), (FailureKind::Throttled, None));
 }
 
+/// An hour ahead, two minutes behind: what is asked for is a time from the answer on.
 #[tokio::test]
-async fn a_redirect_is_refused_and_not_followed() {
+async fn a_date_to_come_again_at_counts_from_the_answers_own() {
+    for off in [3_600, -120] {
+        let clock = UNIX_EPOCH + Duration::from_secs(1_900_000_000_u64.saturating_add_signed(off));
+        let date = httpdate::fmt_http_date(clock);
+        let later = httpdate::fmt_http_date(clock + Duration::from_secs(6));
+        let headers = [("Date", date.as_str()), ("Retry-After", later.as_str())];
+        let failure = fail_with(Step::Answer(answer(503, &headers, ""))).await;
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(6)), "{off}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_no_verdict_and_not_followed() {
     for status in [301, 302, 303, 307, 308] {
-        let failure = fail_with(Step::Answer(answer(status, &[("Location", "/login?t=x")], ""))).await;
-        assert_eq!((failure.kind, failure.http_status), (FailureKind::Refused, Some(status)));
-        assert!(failure.message.contains("FLOW_URL may be wrong"), "{failure}");
-        assert!(!failure.message.contains("login"), "{failure}");
+        for (location, host) in
+            [("/login?t=x", ""), ("https://maintenance.example.com/login?t=x", "maintenance.example.com")]
+        {
+            let failure = fail_with(Step::Answer(answer(status, &[("Location", location)], ""))).await;
+            assert_eq!((failure.kind, failure.http_status), (FailureKind::ForeignAnswer, Some(status)));
+            assert!(failure.message.contains("FLOW_URL may be wrong"), "{failure}");
+            assert!(failure.message.contains(host) && !failure.message.contains("login"), "{failure}");
+        }
     }
 }
 
@@ -123,6 +166,8 @@ async fn a_success_that_does_not_tell_the_id_is_unreadable() {
         json(201, "<html>"),
         json(201, r#"{"id":7}"#),
         json(201, r#"{"id":""}"#),
+        json(201, r#"{"id":" "}"#),
+        json(201, r#"{"id":"a\u0007b"}"#),
         json(201, r#"{"id":"cut"#),
         json(200, r#"["id","etag"]"#),
         Step::Answer(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
@@ -140,10 +185,14 @@ async fn a_success_that_does_not_tell_the_id_is_unreadable() {
 async fn an_error_whose_body_is_cut_or_too_long_is_classified_by_its_status() {
     let cut = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 99\r\n\r\n{{\"mess").into_bytes();
     for (step, kind, part) in [
-        (Step::Last(cut("400 Bad Request")), FailureKind::Refused, "broke off after 6 bytes"),
+        (Step::Last(cut("400 Bad Request")), FailureKind::ForeignAnswer, "broke off after 6 bytes"),
         (Step::Last(cut("500 Ouch")), FailureKind::ServerError, "broke off after 6 bytes"),
         (Step::Last(cut("429 Slow")), FailureKind::Throttled, "broke off after 6 bytes"),
-        (Step::Last(answer(422, &[], &"x".repeat(1 << 20))), FailureKind::Refused, "more than 65536 bytes"),
+        (
+            Step::Last(answer(422, &[], &"x".repeat(1 << 20))),
+            FailureKind::ForeignAnswer,
+            "more than 65536 bytes",
+        ),
     ] {
         let failure = fail_with(step).await;
         assert_eq!(failure.kind, kind, "{failure}");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::contract::ids::JobId;
 
-fn wanted(description: &str) -> FindRequest {
+pub(super) fn wanted(description: &str) -> FindRequest {
     FindRequest {
         ims_org_id: "1234@AdobeOrg".to_owned(),
         sandbox_name: "dev-sandbox".to_owned(),
@@ -12,6 +12,7 @@ fn wanted(description: &str) -> FindRequest {
         name: "for HubSpot".to_owned(),
         connection_spec_id: "cc6a4487-9e91-433e-a3a3-9cf6626c1806".to_owned(),
         since: Some("2030-01-31T12:10:00Z".parse().unwrap()),
+        body: hubspot(),
     }
 }
 
@@ -101,11 +102,45 @@ async fn a_link_leads_to_no_other_server() {
 }
 
 #[tokio::test]
+async fn an_odd_item_or_link_hides_nothing() {
+    let ours = item("c-1", 5, "d [job a-1]");
+    for odd in [
+        "null",
+        "7",
+        "[]",
+        r#""text""#,
+        r#"{"name":"no id"}"#,
+        r#"{"id":7,"etag":{},"createdAt":null,"description":[]}"#,
+        r#"{"id":"c-2","createdAt":"2030-01-31","description":null}"#,
+        r#"{"id":"c-2","createdAt":1.5}"#,
+    ] {
+        let (found, _) = find(vec![page(&[odd.to_owned(), ours.clone()], None)], "d [job a-1]").await;
+        assert_eq!(found.unwrap().unwrap().connection.id, "c-1", "{odd}");
+    }
+    for (created_at, etag) in [("null", "{}"), (r#""2030""#, "7"), ("1.5", "null"), ("[]", "[]")] {
+        let odd =
+            format!(r#"{{"id":"c-1","createdAt":{created_at},"etag":{etag},"description":"d [job a-1]"}}"#);
+        let (found, _) = find(vec![page(std::slice::from_ref(&odd), None)], "d [job a-1]").await;
+        let connection = Created { id: "c-1".to_owned(), etag: None };
+        assert_eq!(found, Ok(Some(Found { connection, duplicates: Vec::new() })), "{odd}");
+    }
+    for links in ["null", "[]", "7", r#"{"next":null}"#, r#"{"next":{}}"#, r#"{"next":{"href":""}}"#] {
+        let page = json(200, &format!(r#"{{"items":[{ours}],"_links":{links}}}"#));
+        let (found, lines) = find(vec![page], "d [job a-1]").await;
+        assert_eq!((found.unwrap().unwrap().connection.id.as_str(), lines.len()), ("c-1", 1), "{links}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_list_is_a_failure_and_never_an_absence() {
     for (step, kind) in [
         (json(200, "{}"), FailureKind::Unreadable),
         (json(200, "[]"), FailureKind::Unreadable),
-        (json(200, r#"{"items":[{"name":"no id"}]}"#), FailureKind::Unreadable),
+        (json(200, "[[],{}]"), FailureKind::Unreadable),
+        (json(200, r#"{"items":{}}"#), FailureKind::Unreadable),
+        (json(200, r#"{"items":[{"description":"d [job a-1]"}]}"#), FailureKind::Unreadable),
+        (page(&[item("", 1, "d [job a-1]")], None), FailureKind::Unreadable),
+        (page(&[item("a b", 1, "d [job a-1]")], None), FailureKind::Unreadable),
         (page(&[], Some("/connections")), FailureKind::Unreadable),
         (json(503, "{}"), FailureKind::ServerError),
         (json(400, r#"{"message":"no such filter"}"#), FailureKind::Refused),

@@ -7,11 +7,12 @@ use super::*;
 const SPEC: &str = r#"{"items":[{"id":"cc6a4487","name":"hubspot","authSpec":[
     {"name":"Basic Authentication","spec":{"type":"object","required":["clientId"]}}],"sourceSpec":{}}],"_links":{}}"#;
 
-fn wanted(id: &str) -> SpecRequest {
+pub(super) fn wanted(id: &str) -> SpecRequest {
     SpecRequest {
         ims_org_id: ImsOrgId::parse("1234@AdobeOrg").unwrap(),
         sandbox_name: SandboxName::parse("dev-sandbox").unwrap(),
         connection_spec_id: id.to_owned(),
+        body: hubspot(),
     }
 }
 
@@ -75,11 +76,12 @@ async fn an_id_leads_to_no_other_call() {
     );
 }
 
-fn connection(id: &str) -> ConnectionRequest {
+pub(super) fn connection(id: &str) -> ConnectionRequest {
     ConnectionRequest {
         ims_org_id: ImsOrgId::parse("1234@AdobeOrg").unwrap(),
         sandbox_name: SandboxName::parse("dev-sandbox").unwrap(),
         connection_id: id.to_owned(),
+        body: hubspot(),
     }
 }
 
@@ -117,6 +119,10 @@ async fn a_state_or_a_result_that_is_none_is_a_failure() {
         r#"{"items":[{"id":"a","state":"p\u001b[2J"}]}"#,
         &long,
         r#"{"result":"true"}"#,
+        "[true]",
+        "[[]]",
+        r#"[[{"id":"a","state":"enabled"}]]"#,
+        r#"{"items":[["a","enabled"]]}"#,
     ] {
         let server = Server::start([json(200, body), json(200, body)]).await;
         let (client, _) = client_at(server.url(""));

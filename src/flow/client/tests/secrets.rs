@@ -35,6 +35,31 @@ async fn an_error_that_echoes_the_request_gives_no_secret_away() {
     }
 }
 
+/// Whatever is asked for a job: Flow Service knows the connection, and may quote it.
+#[tokio::test]
+async fn no_call_for_a_job_gives_its_secrets_away() {
+    let quoting =
+        serde_json::json!({ "message": format!("It has {HUBSPOT}"), "error_code": "canary-client-secret" });
+    for status in [200, 400, 404, 500] {
+        let steps = || {
+            let headers =
+                [("X-Request-Id", "canary-refresh-token"), ("Content-Type", "canary-access-token/x")];
+            [0; 4].map(|_| Step::Answer(answer(status, &headers, &quoting.to_string())))
+        };
+        let server = Server::start(steps()).await;
+        let (client, _) = client_at(server.url(""));
+        let failures = [
+            client.find(&finds::wanted("d [job a-1]")).await.unwrap_err(),
+            client.auth_specs(&looks::wanted("cc6a4487")).await.unwrap_err(),
+            client.state(&looks::connection("c-1")).await.unwrap_err(),
+            client.test(&looks::connection("c-1")).await.unwrap_err(),
+        ];
+        for failure in failures {
+            assert!(!all_of(&failure).contains("canary"), "{status}: {failure:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_unreadable_answer_gives_no_secret_away() {
     let headers = [("X-Request-Id", "canary-refresh-token"), ("Content-Type", "canary-access-token/x")];
@@ -57,7 +82,7 @@ async fn the_classification_is_made_before_the_code_is_hidden() {
     let body = HUBSPOT.replace("canary-client-id", "429050");
     let failure = client_at(server.url(""))
         .0
-        .create(&CreateRequest { body: body.into(), ..request() })
+        .create(&CreateRequest { body: CreateBody(body.into()), ..request() })
         .await
         .unwrap_err();
     assert_eq!((failure.kind, failure.flow_code.as_deref()), (FailureKind::Throttled, Some("[redacted]")));
