@@ -204,12 +204,14 @@ impl<F: FlowApi> Handler<F> {
                 warn!(
                     flow_code = failure.flow_code,
                     error = %failure,
-                    "every job since the start was refused with the same code: it may be the configuration (FLOW_URL, the organisation, the sandbox, the credential's permissions)"
+                    "every job since the start was refused with the same code: it may be the configuration (the organisation, the sandbox, the credential's permissions, FLOW_URL)"
                 );
             }
             (Some(_), _) => {
                 self.metrics.all_refused(false);
-                info!("a job was created: it was not the configuration, or it is right now");
+                info!(
+                    "a job was created or refused for another reason: it was not the configuration, or it is right now"
+                );
             }
             (None, _) => {}
         }

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use url::Url;
 
-use super::failure::{asks_for_fresh_token, classify};
+use super::failure::{Origin, asks_for_fresh_token, classify};
 use super::http::{
     Answer, BuildError, End, Limits, MAX_ANSWER, call_result, client, endpoint, exchange, explain,
 };
@@ -211,7 +211,12 @@ pub(super) fn refused(answer: &Answer, redactor: &Redactor) -> Refused {
     let problem = Problem::read(&answer.body, answer.request_id());
     let code = problem.code.as_deref();
     let description = answer.describe(problem.message.as_deref(), code, redactor);
-    let kind = classify(answer.status, code, problem.origin());
+    let origin = match answer.end {
+        // What is missing may be its code.
+        End::TooLong(_) | End::Cut(_) if answer.is_json() => Origin::FlowService,
+        _ => problem.origin(),
+    };
+    let kind = classify(answer.status, code, origin);
     let message = if kind == FailureKind::ForeignAnswer {
         let to = answer.location_host().map(|host| format!(", a redirect to {}", redactor.show(&host)));
         let to = to.unwrap_or_default();

@@ -58,7 +58,7 @@ pub(super) fn classify(status: u16, code: Option<&str>, origin: Origin) -> Failu
         403 if code == PROFILE_NOT_READ => FailureKind::Unavailable,
         503 if GATEWAY_NOT_READY.contains(&code) => FailureKind::Unavailable,
         401 | 403 if CREDENTIALS_REFUSED.contains(&code) => FailureKind::CredentialsRefused,
-        401 if code.is_empty() => FailureKind::CredentialsRefused,
+        401 if code.is_empty() || !is_theirs => FailureKind::CredentialsRefused,
         401 | 403 if is_theirs && !is_fault_of_the_job(code) => FailureKind::Unauthorized,
         400 if is_empty_or_invalid_token(code) => FailureKind::CredentialsRefused,
         // Neither is documented for a create; both can come after the work was done.

@@ -239,6 +239,11 @@ impl Answer {
         }
     }
 
+    /// Whether it says that its body is JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.media_type().is_some_and(|it| it == "application/json" || it.ends_with("+json"))
+    }
+
     /// `text/html`, if the header looks like a media type.
     fn media_type(&self) -> Option<&str> {
         let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;

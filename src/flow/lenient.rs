@@ -2,7 +2,6 @@
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 /// Adobe's ids are UUIDs; a longer text than this is none.
 const MAX_ID: usize = 256;
@@ -13,12 +12,6 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
         return None;
     }
     serde_json::from_slice(text).ok()
-}
-
-/// The items of a list that are objects; `None` if one cannot be read, though all its members may be of any type.
-pub(super) fn objects<'a, T: Deserialize<'a>>(items: &[&'a RawValue]) -> Option<Vec<T>> {
-    let objects = items.iter().map(|item| item.get().as_bytes()).filter(|text| text.starts_with(b"{"));
-    objects.map(object).collect()
 }
 
 /// A member that can be done without: one of another type is as good as none.

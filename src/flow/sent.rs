@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 128;
 pub(super) enum Node {
     /// A string, or a number as it was written.
     Text(String),
-    /// An array; or a number in two spellings.
+    /// An array; or a number in several spellings.
     List(Vec<Node>),
     /// An object.
     Object(Vec<(String, Node)>),
@@ -61,10 +61,12 @@ impl Node {
             }
             b'"' => from_str(json).ok().map(Self::Text),
             b't' | b'f' | b'n' => from_str::<Option<bool>>(json).ok().map(|_| Self::Bare),
-            // Whoever has read a number may write it in the usual way.
+            // Whoever has read a number may write it in another way.
             _ => {
-                let usual = from_str::<Number>(json).ok()?.to_string();
-                Some(Self::List(vec![Self::Text(json.to_owned()), Self::Text(usual)]))
+                let number = from_str::<Number>(json).ok()?;
+                let plain = number.as_f64().map(|number| number.to_string());
+                let spellings = [json.to_owned(), number.to_string()].into_iter().chain(plain);
+                Some(Self::List(spellings.map(Self::Text).collect()))
             }
         }
     }

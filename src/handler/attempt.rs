@@ -170,6 +170,8 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
                 if self.doubt != Doubt::None {
                     (self.doubted, self.undone, self.looked) = (true, false, false);
                     self.creates_here = true;
+                }
+                if self.doubt.is_serious() {
                     self.handler.metrics.ambiguous();
                 }
                 Err(failure.into())
@@ -276,6 +278,8 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         match failure.kind.verdict() {
             Verdict::Reconcile if unheard => Doubt::Open(Instant::now() + self.handler.settle()),
             Verdict::Reconcile => Doubt::Settled,
+            // Whoever answered did nothing. But a firewall may have taken Flow Service's answer away.
+            Verdict::Retry if failure.kind == FailureKind::ForeignAnswer => Doubt::Unlikely,
             Verdict::Retry | Verdict::Fail => Doubt::None,
         }
     }

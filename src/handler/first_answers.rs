@@ -14,7 +14,7 @@ pub(super) enum FirstAnswers {
     /// These were refused with this code, and none was created.
     Refused { code: Option<String>, jobs: HashSet<JobId> },
     /// They are enough to ask whether it is the configuration.
-    Suspicious,
+    Suspicious { code: Option<String> },
     /// It is not: one was created, or refused for another reason.
     Ordinary,
 }
@@ -35,27 +35,33 @@ impl FirstAnswers {
 
     /// A create of this job has ended; gives what is to be told now. A failure that is no refusal says nothing.
     pub(super) fn seen(&mut self, job: &JobId, failure: Option<&Failure>) -> Option<Told> {
-        let Some(failure) = failure else {
-            let before = std::mem::replace(self, Self::Ordinary);
-            return matches!(before, Self::Suspicious).then_some(Told::AllClear);
+        let is_refusal =
+            |failure: &&Failure| matches!(failure.kind, FailureKind::Refused | FailureKind::Unauthorized);
+        let refused = match failure {
+            Some(failure) if !is_refusal(&failure) => return None,
+            Some(failure) => failure.flow_code.clone(),
+            None => None,
         };
-        let Self::Refused { code, jobs } = self else { return None };
-        if !matches!(failure.kind, FailureKind::Refused | FailureKind::Unauthorized) {
-            return None;
+        match self {
+            Self::Refused { code, jobs } if refused.is_some() && (code.is_none() || *code == refused) => {
+                jobs.insert(job.clone());
+                *code = refused;
+                if jobs.len() < JOBS {
+                    return None;
+                }
+                *self = Self::Suspicious { code: code.take() };
+                Some(Told::Suspicion)
+            }
+            Self::Suspicious { code } if *code == refused => None,
+            Self::Suspicious { .. } => {
+                *self = Self::Ordinary;
+                Some(Told::AllClear)
+            }
+            Self::Refused { .. } | Self::Ordinary => {
+                *self = Self::Ordinary;
+                None
+            }
         }
-        if failure.flow_code.is_none()
-            || code.as_ref().is_some_and(|code| Some(code) != failure.flow_code.as_ref())
-        {
-            *self = Self::Ordinary;
-            return None;
-        }
-        code.clone_from(&failure.flow_code);
-        jobs.insert(job.clone());
-        if jobs.len() < JOBS {
-            return None;
-        }
-        *self = Self::Suspicious;
-        Some(Told::Suspicion)
     }
 }
 
@@ -86,6 +92,14 @@ mod tests {
         assert_eq!(first.seen(&job(51), Some(&refusal)), None);
         assert_eq!(first.seen(&job(52), None), Some(Told::AllClear));
         assert_eq!(first.seen(&job(53), None), None);
+    }
+
+    #[test]
+    fn another_refusal_clears_the_suspicion() {
+        let mut first = FirstAnswers::new();
+        let told = (0..60).filter_map(|number| first.seen(&job(number), Some(&refusal("2103-404"))));
+        assert_eq!(told.collect::<Vec<_>>(), [Told::Suspicion]);
+        assert_eq!(first.seen(&job(61), Some(&refusal("1415-400"))), Some(Told::AllClear));
     }
 
     #[test]

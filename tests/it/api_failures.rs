@@ -162,6 +162,8 @@ fn unknown_successes() -> Vec<Case> {
         done("after-500", status(500, "flow", "1102-500")),
         done("after-504", status(504, "flow", "1104-504")),
         done("after-closed", json!({ "kind": "close" })),
+        // A firewall that has taken the answer away.
+        done("after-403-html", raw(403, "text/html", "<html>no</html>")),
     ]
 }
 

@@ -82,7 +82,8 @@ async fn what_answers_in_place_of_flow_service_ends_no_job() {
         return;
     }
     let denied = json!({ "kind": "status", "status": 403, "form": "raw", "contentType": "text/html", "body": "<html>" });
-    scene.sim.fault(json!({ "endpoint": "create", "fault": denied })).await;
+    let everywhere = ["create", "find"].map(|endpoint| json!({ "endpoint": endpoint, "fault": denied }));
+    scene.sim.fault(json!(everywhere)).await;
     submit(&scene).await;
     wait_held(&scene, "create").await;
     let before = calls(&scene).await;

@@ -8,15 +8,15 @@
 use jiff::{Timestamp, ToSpan};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use url::Url;
 
 use super::{FlowClient, Refused, unreadable, with_headers};
 use crate::contract::ids::JobId;
 use crate::contract::marker::is_marked;
 use crate::flow::http::End;
-use crate::flow::lenient::{is_id, object, objects, optional};
+use crate::flow::lenient::{is_id, object, optional};
 use crate::flow::token::Login;
 use crate::flow::{Created, Failure, FailureKind, FindRequest, Found};
 use crate::metrics::http::Method;
@@ -42,8 +42,8 @@ const SKEW: i32 = 10;
 struct Page<'a> {
     #[serde(borrow)]
     items: Vec<&'a RawValue>,
-    #[serde(default, rename = "_links", deserialize_with = "optional")]
-    links: Option<Map<String, Value>>,
+    #[serde(default, rename = "_links")]
+    links: Value,
 }
 
 /// Of a connection nothing else is read: its `auth` may hold credentials.
@@ -113,18 +113,54 @@ impl FlowClient {
     }
 }
 
-/// The connections of a page that carry the job's mark, and the link to the next page. `None` if it is no page, or if it does
-/// not say which connection carries the mark: then nobody knows whether there is one.
+/// The connections of a page that carry the job's mark, and the link to the next page. `None` if it is no page; or if it shows
+/// none, and has something that cannot be read: then nobody knows whether there is one.
 fn read_page(body: &[u8], job_id: &JobId) -> Option<(Vec<Marked>, Option<String>)> {
     let Page { items, links } = object(body)?;
-    let is_wanted = |item: &Item| item.description.as_deref().is_some_and(|text| is_marked(text, job_id));
-    let marked =
-        objects(&items)?.into_iter().filter(is_wanted).map(|Item { id, etag, created_at, .. }| {
-            let id = id.filter(|id| is_id(id))?;
-            Some(Marked { id, etag, created_at: created_at.unwrap_or(f64::INFINITY) })
-        });
-    let href = links.as_ref().and_then(|links| links.get("next")?.get("href")?.as_str());
-    Some((marked.collect::<Option<_>>()?, href.filter(|href| !href.is_empty()).map(str::to_owned)))
+    let (mut marked, mut is_odd) = (Vec::new(), false);
+    for item in items {
+        match object(item.get().as_bytes()) {
+            Some(Item { id, etag, description, created_at }) => {
+                if description.is_some_and(|text| is_marked(&text, job_id)) {
+                    let created_at = created_at.unwrap_or(f64::INFINITY);
+                    match id.filter(|id| is_id(id)) {
+                        Some(id) => marked.push(Marked { id, etag, created_at }),
+                        None => is_odd = true,
+                    }
+                }
+            }
+            None => is_odd |= !is_nothing(item.get()),
+        }
+    }
+    let next = next_link(&links).unwrap_or_else(|Unreadable| {
+        is_odd = true;
+        None
+    });
+    (!is_odd || !marked.is_empty()).then_some((marked, next))
+}
+
+/// There is something where a link may be, and it is none.
+struct Unreadable;
+
+/// The link to the next page, if there is one.
+fn next_link(links: &Value) -> Result<Option<String>, Unreadable> {
+    let member = |value: &Value, name: &str| match value {
+        Value::Object(members) => Ok(members.get(name).cloned().unwrap_or_default()),
+        other if is_nothing(&other.to_string()) => Ok(Value::Null),
+        _ => Err(Unreadable),
+    };
+    match member(&member(links, "next")?, "href")? {
+        Value::String(href) if !href.is_empty() => Ok(Some(href)),
+        other if is_nothing(&other.to_string()) => Ok(None),
+        _ => Err(Unreadable),
+    }
+}
+
+/// JSON that can hold no connection and no link.
+fn is_nothing(json: &str) -> bool {
+    let is_bare =
+        |json: &str| json.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    is_bare(json) || ["[]", "{}", "\"\""].contains(&json)
 }
 
 /// By the whole description where that can be said in a filter; else by source, name and age, as far as they can.

@@ -41,6 +41,10 @@ fn numbers_are_hidden_as_they_were_written_and_as_they_are_usually() {
     }
     let redactor = Redactor::for_request(br#"{"auth":{"params":{"pin":73918264.50}}}"#);
     assert_eq!(redactor.redact("73918264.5|73918264.50"), "[redacted]|[redacted]");
+    for whole in ["12345678.0", "1.2345678e7"] {
+        let body = format!(r#"{{"auth":{{"params":{{"pin":{whole}}}}}}}"#);
+        assert_eq!(Redactor::for_request(body.as_bytes()).redact("got 12345678."), "got [redacted].");
+    }
 }
 
 #[test]

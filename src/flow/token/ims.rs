@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -16,6 +17,7 @@ use super::{ImsCredentials, ImsSettings};
 use crate::flow::http::{
     Answer, BuildError, End, Limits, MAX_ANSWER, call_result, client, endpoint, exchange, explain,
 };
+use crate::flow::lenient::object;
 use crate::flow::problem::Problem;
 use crate::flow::redact::Redactor;
 use crate::flow::{Failure, FailureKind};
@@ -146,6 +148,7 @@ impl Issuer {
         if answer.is_success() {
             // Whatever else it is, it may hold a token.
             problem.message = None;
+            problem.code = oauth_error(&answer.body);
         }
         let redactor = self.redactor(client_secret);
         let code = problem.code.as_deref();
@@ -191,6 +194,18 @@ impl Issuer {
             _ => String::new(),
         }
     }
+}
+
+/// The error of RFC 6749, section 5.2, in an answer that says that it is none.
+fn oauth_error(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    let Refusal { error } = object(body)?;
+    let is_plain =
+        (1..=32).contains(&error.len()) && error.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+    is_plain.then_some(error)
 }
 
 impl Issue for Issuer {

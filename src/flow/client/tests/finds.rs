@@ -124,7 +124,17 @@ async fn an_odd_item_or_link_hides_nothing() {
         let connection = Created { id: "c-1".to_owned(), etag: None };
         assert_eq!(found, Ok(Some(Found { connection, duplicates: Vec::new() })), "{odd}");
     }
-    for links in ["null", "[]", "7", r#"{"next":null}"#, r#"{"next":{}}"#, r#"{"next":{"href":""}}"#] {
+    for links in [
+        "null",
+        "[]",
+        "{}",
+        "7",
+        r#"["x"]"#,
+        r#"{"next":"x"}"#,
+        r#"{"next":null}"#,
+        r#"{"next":{}}"#,
+        r#"{"next":{"href":""}}"#,
+    ] {
         let page = json(200, &format!(r#"{{"items":[{ours}],"_links":{links}}}"#));
         let (found, lines) = find(vec![page], "d [job a-1]").await;
         assert_eq!((found.unwrap().unwrap().connection.id.as_str(), lines.len()), ("c-1", 1), "{links}");
@@ -141,6 +151,12 @@ async fn what_is_no_list_is_a_failure_and_never_an_absence() {
         (json(200, r#"{"items":[{"description":"d [job a-1]"}]}"#), FailureKind::Unreadable),
         (page(&[item("", 1, "d [job a-1]")], None), FailureKind::Unreadable),
         (page(&[item("a b", 1, "d [job a-1]")], None), FailureKind::Unreadable),
+        (page(&[r#""c-1""#.to_owned()], None), FailureKind::Unreadable),
+        (page(&[r#"[{"id":"c-1"}]"#.to_owned()], None), FailureKind::Unreadable),
+        (page(&[r#"{"id":"c-1","id":"c-2"}"#.to_owned()], None), FailureKind::Unreadable),
+        (json(200, r#"{"items":[],"_links":[{"rel":"next","href":"x"}]}"#), FailureKind::Unreadable),
+        (json(200, r#"{"items":[],"_links":{"next":"x"}}"#), FailureKind::Unreadable),
+        (json(200, r#"{"items":[],"_links":{"next":{"href":["x"]}}}"#), FailureKind::Unreadable),
         (page(&[], Some("/connections")), FailureKind::Unreadable),
         (json(503, "{}"), FailureKind::ServerError),
         (json(400, r#"{"message":"no such filter"}"#), FailureKind::Refused),
