@@ -78,21 +78,21 @@ const RETRY_AFTERS: [Option<&str>; 6] =
     [None, Some("1"), Some("-5"), Some("31536000"), Some("soon"), Some("Sun, 06 Nov 1994 08:49:37 GMT")];
 
 /// Faults that do not pass, with the code that the sender is told.
-fn lasting(redirect_to: &str) -> Vec<(&'static str, &'static str, Value)> {
-    let redirect = json!({ "kind": "redirect", "status": 307, "location": redirect_to });
+fn lasting() -> Vec<(&'static str, &'static str, Value)> {
     vec![
-        ("redirect-loop", "rejected", always(redirect)),
         ("400", "rejected", always(status(400, "flow", "1100-400"))),
         ("401-source", "rejected", always(status(401, "flow", "1001-401"))),
         ("403", "unauthorized", always(status(403, "flow", "2120-403"))),
         ("404", "rejected", always(status(404, "flow", "2103-404"))),
-        ("422", "rejected", always(page(422))),
     ]
 }
 
 /// Faults that use up a job's attempts.
-fn exhausting() -> Vec<(&'static str, &'static str, Value)> {
+fn exhausting(redirect_to: &str) -> Vec<(&'static str, &'static str, Value)> {
+    let redirect = json!({ "kind": "redirect", "status": 307, "location": redirect_to });
     vec![
+        ("redirect-loop", "unavailable", always(redirect)),
+        ("422-of-another", "unavailable", always(page(422))),
         ("429-on-and-on", "throttled", always(json!({ "kind": "throttle" }))),
         ("500-on-and-on", "ambiguous", always(status(500, "flow", "1102-500"))),
         ("503-on-and-on", "unavailable", always(status(503, "gateway", "503030"))),
@@ -112,10 +112,10 @@ async fn whatever_flow_service_answers_each_job_comes_to_what_it_should() {
             case.submit_ill(&format!("429-{number}"), once(throttle), "created").await;
         }
         let here = format!("{}/connections", case.rig.sim.flow_url());
-        for (id, code, rule) in lasting(&here) {
+        for (id, code, rule) in lasting() {
             case.submit_ill(id, rule, code).await;
         }
-        for (id, code, rule) in exhausting() {
+        for (id, code, rule) in exhausting(&here) {
             case.submit_ill(id, rule, code).await;
             *case.dead.entry("exhausted").or_default() += 1;
         }
