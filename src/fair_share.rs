@@ -52,7 +52,8 @@ impl FairShare {
         lock(&self.shares).keep_free(slots);
     }
 
-    /// Whether the tenant has less than its share, even if another one came, or much less than another one has.
+    /// Whether the tenant has less than its share, even if another one came, or much less than another one has. Of one that
+    /// `overflows`, the share is smaller by what is kept free.
     pub fn is_entitled(&self, tenant: &Tenant, overflows: bool) -> bool {
         lock(&self.shares).is_entitled(tenant, overflows)
     }

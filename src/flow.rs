@@ -185,8 +185,8 @@ pub enum FailureKind {
     Unreadable,
     /// A 4xx of Flow Service or its gateway: refused for good.
     Refused,
-    /// A 3xx or 4xx that is not recognisably theirs: of a proxy, a firewall, or another server at `FLOW_URL`. Flow Service has
-    /// done nothing.
+    /// A 3xx or 4xx that is not recognisably theirs: of a proxy, a firewall, or another server at `FLOW_URL`. Most likely Flow
+    /// Service has done nothing; but its answer may have been taken away.
     ForeignAnswer,
     /// The worker's permissions are refused: it may not do this, in this organisation or in this sandbox.
     Unauthorized,
@@ -256,7 +256,7 @@ impl FailureKind {
             Self::ServerError => "Flow Service failed: the connection may exist",
             Self::Unreadable => "a success that names no connection",
             Self::Refused => "Flow Service refused the connection",
-            Self::ForeignAnswer => "something else than Flow Service answered: nothing was done",
+            Self::ForeignAnswer => "something else than Flow Service answered",
             Self::Unauthorized => "the worker may not do this in this organisation or sandbox",
             Self::CredentialsRefused => "IMS or the gateway refuses the worker's credentials",
         }

@@ -289,6 +289,21 @@ mod tests {
     }
 
     #[test]
+    fn others_give_way_for_little_when_the_job_queue_is_hardly_looked_through() {
+        let overflow = Standing { prefetch: 4, ..full(4, 0) };
+        let gives_way = |claim, running| {
+            give_way(
+                100,
+                &[Standing { claim, prefetch: 2, ..full(96, running) }, overflow, idle(0)],
+                [99, 1, 0],
+            )
+        };
+        assert_eq!(gives_way(96, 96), [false, true, false], "all that it has runs");
+        assert_eq!(gives_way(96, 94), [false, true, false], "2 of 5");
+        assert_eq!(gives_way(97, 94), [false; 3], "3 of 5");
+    }
+
+    #[test]
     fn where_jobs_that_run_leave_one_the_job_queue_is_looked_through_in_most_turns() {
         let windows_in = |turn| windows(21, &[full(20, 20), ready(), ready()], turn);
         assert_eq!((0..6).map(windows_in).collect::<Vec<_>>(), [[21, 0, 0]; 6]);

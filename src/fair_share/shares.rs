@@ -319,6 +319,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_free_is_for_those_who_have_nothing_in_the_overflow() {
+        let of_b = |overflows| {
+            let mut shares = Shares::new(64);
+            shares.keep_free(32);
+            ask(&mut shares, &tenant("A", "a"), 1_000);
+            let request = Request { overflows, ..request(&tenant("B", "b"), u32::MAX) };
+            let granted = (0..1_000).filter(|_| shares.request(&request).is_none()).count();
+            (granted, shares.is_entitled(&request.tenant, overflows))
+        };
+        assert_eq!(of_b(false), (15, true), "half of its share of all but the reserve");
+        assert_eq!(of_b(true), (8, true));
+    }
+
+    #[test]
     fn a_slow_member_leaves_its_tenants_others_their_part() {
         let mut shares = Shares::new(64);
         ask(&mut shares, &tenant("A", "slow"), 1_000);

@@ -22,7 +22,7 @@ const PROFILE_TOKEN_INVALID: &str = "403020";
 const TOKEN_IS_NOT_THE_FAULT: [&str; 4] = ["401014", "401015", "2001-401", "2002-401"];
 
 /// The gateway knows neither the token nor the API key, or not this machine: true for every call of the organisation, and
-/// not for the job's doing. Beside these, any 401 without a code says so.
+/// not for the job's doing. Beside these, any 401 without a code of theirs says so.
 const CREDENTIALS_REFUSED: [&str; 9] =
     ["401013", "401014", "401015", "403000", "403003", "403010", "403012", "403013", "403020"];
 
@@ -49,7 +49,7 @@ pub(super) enum Origin {
 /// The kind of an answer that is not a 2xx.
 ///
 /// A 3xx or 4xx is a verdict on a job only if it is recognisably Flow Service's or its gateway's. Otherwise a proxy, a firewall
-/// or another server has answered, which did nothing: whose fault that is, no job can say.
+/// or another server has answered: whose fault that is, no job can say.
 pub(super) fn classify(status: u16, code: Option<&str>, origin: Origin) -> FailureKind {
     let code = code.unwrap_or_default();
     let is_theirs = origin == Origin::FlowService || is_adobes(code);

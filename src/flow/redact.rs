@@ -1,8 +1,8 @@
 //! Takes secrets out of text that comes from outside: Flow Service and the third parties behind it echo what they were
 //! sent, as it was or encoded.
 //!
-//! Hidden is every string and number under the request's `auth` (but its `specName` and `type`), the parts of it that carry a secret
-//! of their own, and the worker's credentials. Built only when a call has failed. Knows nothing about HTTP.
+//! Hidden is every string and number under the request's `auth` (but its `specName` and `type`), the parts of it that carry
+//! a secret of their own, and the worker's credentials. Built only when a call has failed. Knows nothing about HTTP.
 //!
 //! Not found: a secret that was cut, or changed in another way than the encodings in [`super::forms`].
 

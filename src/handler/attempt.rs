@@ -278,7 +278,7 @@ impl<'a, F: FlowApi> Attempting<'a, F> {
         match failure.kind.verdict() {
             Verdict::Reconcile if unheard => Doubt::Open(Instant::now() + self.handler.settle()),
             Verdict::Reconcile => Doubt::Settled,
-            // Whoever answered did nothing. But a firewall may have taken Flow Service's answer away.
+            // Whoever answered has created nothing. But a firewall may have taken Flow Service's answer away.
             Verdict::Retry if failure.kind == FailureKind::ForeignAnswer => Doubt::Unlikely,
             Verdict::Retry | Verdict::Fail => Doubt::None,
         }

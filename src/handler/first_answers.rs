@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use crate::contract::ids::JobId;
-use crate::flow::{Failure, FailureKind};
+use crate::flow::Failure;
+use crate::retry::verdict::Verdict;
 
 /// So many different jobs have to be.
 const JOBS: usize = 50;
@@ -35,13 +36,10 @@ impl FirstAnswers {
 
     /// A create of this job has ended; gives what is to be told now. A failure that is no refusal says nothing.
     pub(super) fn seen(&mut self, job: &JobId, failure: Option<&Failure>) -> Option<Told> {
-        let is_refusal =
-            |failure: &&Failure| matches!(failure.kind, FailureKind::Refused | FailureKind::Unauthorized);
-        let refused = match failure {
-            Some(failure) if !is_refusal(&failure) => return None,
-            Some(failure) => failure.flow_code.clone(),
-            None => None,
-        };
+        if failure.is_some_and(|failure| failure.kind.verdict() != Verdict::Fail) {
+            return None;
+        }
+        let refused = failure.and_then(|failure| failure.flow_code.clone());
         match self {
             Self::Refused { code, jobs } if refused.is_some() && (code.is_none() || *code == refused) => {
                 jobs.insert(job.clone());
@@ -68,6 +66,7 @@ impl FirstAnswers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::FailureKind;
 
     fn job(number: usize) -> JobId {
         JobId::parse(&format!("job-{number}")).unwrap()

@@ -134,7 +134,7 @@ impl HttpMetrics {
                 Histogram::with_opts(
                     HistogramOpts::new(
                         "http_retry_after_seconds",
-                        "Retry-After as Flow Service sent it, with a 429.",
+                        "How long Flow Service asked to wait with a 429 (Retry-After); a week at the most, 5 s if it cannot be read.",
                     )
                     .buckets(vec![1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0]),
                 )?,

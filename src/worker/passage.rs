@@ -7,7 +7,7 @@
 
 mod rotation;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -82,8 +82,8 @@ pub(super) struct Passage {
     /// Slots kept free for that.
     room: u32,
     adapted_at: Instant,
-    /// Tenants that have jobs in the overflow, as far as is known.
-    overflowing: BTreeSet<Tenant>,
+    /// Tenants that have jobs in the overflow, with the members whose they are, as far as is known.
+    overflowing: BTreeMap<String, BTreeSet<String>>,
     held: Rotation,
     overflow: Rotation,
     /// Queues to which this worker has moved jobs lately.
@@ -105,7 +105,7 @@ impl Passage {
             moves: 0,
             room: 0,
             adapted_at: now,
-            overflowing: BTreeSet::new(),
+            overflowing: BTreeMap::new(),
             held: Rotation::new(now),
             overflow: Rotation::new(now),
             filled: Vec::new(),
@@ -132,8 +132,10 @@ impl Passage {
 
     /// A job was moved there.
     pub(super) fn moved(&mut self, tenant: Option<Tenant>, to: Source) {
-        if to == Source::Overflow {
-            self.overflowing.extend(tenant);
+        if to == Source::Overflow
+            && let Some(Tenant { name, member }) = tenant
+        {
+            self.overflowing.entry(name).or_default().insert(member);
         }
         if !self.filled.contains(&to) {
             self.filled.push(to);
@@ -145,8 +147,12 @@ impl Passage {
         std::mem::take(&mut self.filled)
     }
 
-    /// A job of the job queue waits for a slot.
-    pub(super) fn waits(&mut self, now: Instant) {
+    /// A job of the job queue waits: for the end of a probe, or for a slot.
+    pub(super) fn waits(&mut self, blocked: Blocked, now: Instant) {
+        if blocked == Blocked::Probe {
+            self.waiting_for_probes += 1;
+            return;
+        }
         let is_break = self.last_waited_at.is_none_or(|at| now.saturating_duration_since(at) >= BREAK);
         if self.waiting == 0 && is_break {
             self.blocked_since = now;
@@ -156,15 +162,13 @@ impl Passage {
     }
 
     /// It does not any more.
-    pub(super) fn waits_no_more(&mut self, now: Instant) {
+    pub(super) fn waits_no_more(&mut self, blocked: Blocked, now: Instant) {
+        if blocked == Blocked::Probe {
+            self.waiting_for_probes = self.waiting_for_probes.saturating_sub(1);
+            return;
+        }
         self.waiting = self.waiting.saturating_sub(1);
         self.last_waited_at = Some(now);
-    }
-
-    /// A job of the job queue waits for the end of a probe, or does not any more.
-    pub(super) fn waits_for_probe(&mut self, waits: bool) {
-        let number = self.waiting_for_probes;
-        self.waiting_for_probes = if waits { number + 1 } else { number.saturating_sub(1) };
     }
 
     /// A job is done.
@@ -246,13 +250,13 @@ impl Passage {
 
     /// Whether jobs of the tenant wait in the overflow, as far as is known.
     pub(super) fn is_overflowing(&self, tenant: &Tenant) -> bool {
-        let first = Tenant { name: tenant.name.clone(), member: String::new() };
-        self.overflowing.range(first..).next().is_some_and(|next| next.name == tenant.name)
+        self.overflowing.contains_key(&tenant.name)
     }
 
     /// Whether a job of the job queue goes to the overflow at once, behind those of its tenant that wait there.
     pub(super) fn goes_behind(&mut self, tenant: &Tenant, now: Instant) -> bool {
-        self.overflowing.contains(tenant) && self.is_slow(now)
+        let members = self.overflowing.get(&tenant.name);
+        members.is_some_and(|members| members.contains(&tenant.member)) && self.is_slow(now)
     }
 
     fn is_stuck(&mut self, now: Instant) -> bool {
@@ -283,15 +287,15 @@ mod tests {
     fn jobs_wait_in_the_worker_before_they_overflow() {
         let now = Instant::now();
         let mut passage = Passage::new(100, now);
-        passage.waits(now);
+        passage.waits(Blocked::Slot, now);
         assert!(passage.leave(Source::Jobs, Blocked::Slot, now, now + BLOCKED - MILLISECOND).is_err());
         assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, now, now + BLOCKED), Ok(()));
-        passage.waits_no_more(now + BLOCKED);
+        passage.waits_no_more(Blocked::Slot, now + BLOCKED);
         let soon = now + BLOCKED + BREAK / 2;
-        passage.waits(soon);
+        passage.waits(Blocked::Slot, soon);
         assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, now, soon), Ok(()), "a moment is no break");
-        passage.waits_no_more(soon);
-        passage.waits(soon + BREAK);
+        passage.waits_no_more(Blocked::Slot, soon);
+        passage.waits(Blocked::Slot, soon + BREAK);
         assert!(passage.leave(Source::Jobs, Blocked::Slot, now, soon + BREAK).is_err(), "a new wait");
     }
 
@@ -299,13 +303,13 @@ mod tests {
     fn one_in_four_of_those_looked_through_may_stay() {
         let now = Instant::now();
         let mut passage = Passage::new(100, now);
-        passage.waits(now);
+        passage.waits(Blocked::Slot, now);
         let later = now + BLOCKED;
         for _ in 0..3 {
             let _ = passage.move_begins(later);
         }
         assert!(passage.leave(Source::Jobs, Blocked::Slot, now, later).is_err());
-        passage.waits(later);
+        passage.waits(Blocked::Slot, later);
         assert_eq!(passage.leave(Source::Jobs, Blocked::Slot, later, later), Ok(()));
     }
 
@@ -313,12 +317,12 @@ mod tests {
     fn a_few_jobs_wait_for_the_probe_of_their_part() {
         let now = Instant::now();
         let mut passage = Passage::new(100, now);
-        (0..25).for_each(|_| passage.waits_for_probe(true));
+        (0..25).for_each(|_| passage.waits(Blocked::Probe, now));
         assert!(passage.leave(Source::Jobs, Blocked::Probe, now, now).is_err());
         assert_eq!(passage.leave(Source::Jobs, Blocked::Probe, now, now + PROBE_WAIT), Ok(()), "it hangs");
-        passage.waits_for_probe(true);
+        passage.waits(Blocked::Probe, now);
         assert_eq!(passage.leave(Source::Jobs, Blocked::Probe, now, now), Ok(()), "too many wait");
-        passage.waits_for_probe(false);
+        passage.waits_no_more(Blocked::Probe, now);
         assert!(passage.leave(Source::Jobs, Blocked::Probe, now, now).is_err());
     }
 
@@ -326,7 +330,7 @@ mod tests {
     fn nothing_overflows_while_slots_come_free_fast() {
         let now = Instant::now();
         let mut passage = Passage::new(100, now);
-        passage.waits(now);
+        passage.waits(Blocked::Slot, now);
         let mut at = now;
         for _ in 0..4_000 {
             at += MILLISECOND / 4;

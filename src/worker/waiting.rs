@@ -62,7 +62,7 @@ impl<F: FlowApi> Worker<F> {
             let is_probed = rejected.reason == Reason::Probing && waiting.source == Source::Jobs;
             let blocked = if is_probed { Blocked::Probe } else { Blocked::Calls };
             if is_probed {
-                counted.get_or_insert_with(|| ProbeWait::begin(self));
+                counted.get_or_insert_with(|| Waits::begin(self, Blocked::Probe));
             }
             let Err(again) = self.leave(waiting, blocked) else {
                 return Waited::Leave(Source::Held, rejected.reason.explanation());
@@ -93,7 +93,7 @@ impl<F: FlowApi> Worker<F> {
                 return Waited::Run(slot, claim);
             }
         };
-        let _counted = (waiting.source == Source::Jobs).then(|| SlotWait::begin(self));
+        let _counted = (waiting.source == Source::Jobs).then(|| Waits::begin(self, Blocked::Slot));
         loop {
             let (blocked, why) = if request.is_at_max() {
                 (Blocked::Scarce, Reason::Busy.explanation())
@@ -146,35 +146,22 @@ pub(super) fn tenant_of(job: &Job) -> Tenant {
     }
 }
 
-/// A job of the job queue waits for a slot, until this is dropped.
-struct SlotWait<'a, F>(&'a Worker<F>);
+/// A job of the job queue waits, until this is dropped.
+struct Waits<'a, F> {
+    worker: &'a Worker<F>,
+    blocked: Blocked,
+}
 
-impl<'a, F: FlowApi> SlotWait<'a, F> {
-    fn begin(worker: &'a Worker<F>) -> Self {
-        worker.passage().waits(Instant::now());
-        Self(worker)
+impl<'a, F: FlowApi> Waits<'a, F> {
+    fn begin(worker: &'a Worker<F>, blocked: Blocked) -> Self {
+        worker.passage().waits(blocked, Instant::now());
+        Self { worker, blocked }
     }
 }
 
-impl<F> Drop for SlotWait<'_, F> {
+impl<F> Drop for Waits<'_, F> {
     fn drop(&mut self) {
-        self.0.passage().waits_no_more(Instant::now());
-    }
-}
-
-/// A job of the job queue waits for the end of a probe, until this is dropped.
-struct ProbeWait<'a, F>(&'a Worker<F>);
-
-impl<'a, F: FlowApi> ProbeWait<'a, F> {
-    fn begin(worker: &'a Worker<F>) -> Self {
-        worker.passage().waits_for_probe(true);
-        Self(worker)
-    }
-}
-
-impl<F> Drop for ProbeWait<'_, F> {
-    fn drop(&mut self) {
-        self.0.passage().waits_for_probe(false);
+        self.worker.passage().waits_no_more(self.blocked, Instant::now());
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn plan(random: &mut Rng) -> Plan {
         plan.burst(Job::of(1, at).grouped(FLOOD), jobs / 10);
     }
     // Half of the slots that are never borrowed have to do where the others hang.
-    let most = f64::from(u32::try_from(slots / 16).unwrap()) / 2.0;
+    let most = f64::from(u32::try_from(slots).unwrap()) / if hangs { 32.0 } else { 8.0 };
     let rate = random.f64() * most * 1000.0 / f64::from(u32::try_from(call).unwrap());
     plan.stream(Job::of(7, Duration::ZERO), rate, Duration::ZERO, from + seconds(30));
     let two_calls = Duration::from_millis(call) * 2;
